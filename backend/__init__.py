@@ -1,0 +1,1 @@
+"""HTTP face of openeo-embed. The only package that may import Flask; it may import all the others."""

@@ -1,0 +1,1 @@
+"""openEO: process graph -> lazy cube. May import `udf`; never Flask, never torch."""
