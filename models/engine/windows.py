@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.engine.patches import Patches, make_patches
-from models.frames import FRAMES, WindowList
+from models.frames import WindowList
 from models.network import TwoStageModel
 from models.network.frame_encoder import FRAME_VECTOR
 
 BATCH = 64  # patches through the frame encoder at once: the largest layer's maps (9 MB each) stay near the cache
 WINDOWS = 2048  # windows at once: 2048 x 11 vectors of 1 kB for each sensor
 
-SHARED = -1  # the owner of a vector that all windows share
+SHARED = 0  # the owner of a vector that all windows share
 
 Progress = Callable[[int, int], None]
 
@@ -54,7 +54,7 @@ def run_windows(
     parts: dict[str, list[Tensor]] = {"embedding": [], **{m: [] for m in cubes}}
     with torch.inference_mode():
         for part in _parts(windows):
-            for name, values in _embed(model, patches, windows[part], batch).items():
+            for name, values in _embed(model, patches, windows.take(part), batch).items():
                 parts[name].append(values.cpu())
             if progress:
                 progress(part.stop, len(windows))
@@ -77,30 +77,28 @@ def _parts(windows: WindowList) -> list[slice]:
 def _embed(model: TwoStageModel, patches: Mapping[str, Patches], windows: WindowList, batch: int) -> dict[str, Tensor]:
     z = {}
     for m, own in patches.items():
-        vectors = _frame_vectors(model, m, own, windows, batch)
+        vectors = frame_vectors(model, m, own, windows, batch)
         z[m] = model.encoder(m).encode_vectors(vectors, _tensor(windows.gaps[m], model.device), model.card.attention)
     return {**z, "embedding": model.fusion(z, _tensor(windows.delta, model.device))}
 
 
-def _frame_vectors(model: TwoStageModel, modality: str, patches: Patches, windows: WindowList, batch: int) -> Tensor:
+def frame_vectors(model: TwoStageModel, modality: str, patches: Patches, windows: WindowList, batch: int) -> Tensor:
     """The frame encoder's vectors (n, 11, 256) of all windows, each distinct one computed once."""
     encoder = model.encoder(modality).frame
     frames = windows.frames[modality]
-    row = np.repeat(windows.row[:, None], FRAMES, axis=1)
-    column = np.repeat(windows.column[:, None], FRAMES, axis=1)
+    row, column = windows.row[:, None], windows.column[:, None]
     partial = patches.partial[frames, row, column]
-    owner = np.where(partial, np.arange(len(windows))[:, None], SHARED)
-    distinct, inverse = np.unique(
-        np.stack([owner.ravel(), frames.ravel(), row.ravel(), column.ravel()]), axis=1, return_inverse=True
-    )
-    window, frame, y, x = (_tensor(key, model.device) for key in distinct)
+    owner = np.where(partial, np.arange(len(windows))[:, None] + 1, SHARED)
+    shape = (len(windows) + 1, *patches.partial.shape)
+    keys, inverse = np.unique(np.ravel_multi_index((owner, frames, row, column), shape), return_inverse=True)
+    window, frame, y, x = (_tensor(key, model.device) for key in np.unravel_index(keys, shape))
     fill = patches.fill(*(_tensor(a, model.device) for a in (frames, windows.row, windows.column)))
-    vectors = torch.empty(len(window), FRAME_VECTOR, device=model.device)
-    shared = int((distinct[0] == SHARED).sum())  # they sort first
+    vectors = torch.empty(len(keys), FRAME_VECTOR, device=model.device)
+    shared = int((window == SHARED).sum())  # they sort first
     for part in _batches(0, shared, batch):
         vectors[part] = encoder(patches.take(frame[part], y[part], x[part]))
-    for part in _batches(shared, len(window), batch):
-        vectors[part] = encoder(patches.take_filled(frame[part], y[part], x[part], fill[window[part]]))
+    for part in _batches(shared, len(keys), batch):
+        vectors[part] = encoder(patches.take_filled(frame[part], y[part], x[part], fill[window[part] - 1]))
     return vectors[_tensor(inverse.reshape(frames.shape), model.device)]
 
 

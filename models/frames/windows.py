@@ -47,7 +47,8 @@ class WindowList:
     def __len__(self) -> int:
         return len(self.date)
 
-    def __getitem__(self, part: slice) -> WindowList:
+    def take(self, part: slice | Ints) -> WindowList:
+        """Return some of the windows."""
         return WindowList(
             self.row[part],
             self.column[part],

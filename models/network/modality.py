@@ -71,11 +71,11 @@ class ModalityDecoder(nn.Module):
         self.widen = nn.Linear(TOKEN, FRAME_VECTOR)
         self.frame = FrameDecoder(channels)
 
-    def forward(self, z: Tensor, gaps: Tensor, context: TemporalContext) -> Tensor:
-        """Reconstruct windows (n, 11, channels, 15, 15) from ``z`` (n, bottleneck)."""
+    def forward(self, z: Tensor, gaps: Tensor, context: TemporalContext, frames: slice = slice(None)) -> Tensor:
+        """Reconstruct windows (n, 11, channels, 15, 15), or some of their `frames`, from ``z`` (n, bottleneck)."""
         # (tokens, 16) here against (16, tokens) in the encoder: published so, trained so.
         x = F.softplus(self.expand(z)).view(-1, self.tokens, TOKEN)
         x = F.selu(self.expand_frames(x.transpose(1, 2))).transpose(1, 2)  # (n, 11, 16)
-        x = context(F.selu(self.widen(x)), gaps, "frames")
-        frames: Tensor = self.frame(x.flatten(0, 1))
-        return frames.view(z.shape[0], FRAMES, *frames.shape[1:])
+        x = context(F.selu(self.widen(x)), gaps, "frames")[:, frames]
+        images: Tensor = self.frame(x.flatten(0, 1))
+        return images.view(*x.shape[:2], *images.shape[1:])

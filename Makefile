@@ -1,0 +1,40 @@
+# A fresh machine needs python3.11 or later (with venv), make, and pip's package index.
+#   make demo PYTHON=python3.12                       another interpreter
+#   make demo PIP_FLAGS="--extra-index-url URL"       have pip take a CPU build of torch (see the README)
+PYTHON ?= python3
+PIP_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_FLAGS)
+
+.PHONY: demo serve test lint clean
+
+demo: $(VENV)/.installed
+	$(BIN)/openeo-embed demo --output demo-output --data demo-data
+
+serve: $(VENV)/.installed
+	@test -f data/catalog.json || $(BIN)/openeo-embed sample-data
+	$(BIN)/openeo-embed serve --demo-user
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) demo-output demo-data build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the packages into $(VENV) (a few minutes the first time) ..."
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(INSTALL) -e ".[dev]"
+	touch $@
