@@ -1,0 +1,211 @@
+"""The process `multimodal_embed`: what it finds, what it refuses, what it returns."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import dask.array as da
+import numpy as np
+import odc.geo.xr  # noqa: F401
+import pytest
+import torch
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from models.store import save_model
+from processes.environment import Environment, Ledger
+from processes.errors import OpenEOError
+from processes.implementations.multimodal_embed import halo, multimodal_embed
+from tests.golden.seeded import seeded_cube, seeded_model
+from udf import ModelShelf
+
+S2 = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
+TOLERANCE = 5e-6
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    model = seeded_model()
+    save_model(folder / "seeded", model.card, model.state_dict(), torch.float32)
+    return ModelShelf((folder,), "seeded")
+
+
+@pytest.fixture
+def env(shelf):
+    return Environment(catalog=None, models=shelf, ledger=Ledger())
+
+
+def as_cube(values, times, bands, resolution=10, crs="EPSG:32632"):
+    """A lazy cube (t, bands, y, x) from (bands, t, y, x), its upper left corner at one place."""
+    height, width = values.shape[2:]
+    box = GeoBox.from_bbox(
+        (600_000, 5_100_000 - height * resolution, 600_000 + width * resolution, 5_100_000), crs, resolution=resolution
+    )
+    cube = xr.DataArray(
+        da.from_array(values.transpose(1, 0, 2, 3), chunks=(5, -1, -1, -1)),
+        dims=("t", "bands", "y", "x"),
+        coords={"t": times, "bands": bands, **odc.geo.xr.xr_coords(box, dims=("y", "x"))},
+    )
+    return cube
+
+
+@pytest.fixture(scope="module")
+def raw():
+    cube = seeded_cube(dates=13, s1_dates=28, size=(18, 18))
+    cube["s2"][:, 7] = 0.3  # no date without any sight: more than one date to embed
+    return cube
+
+
+@pytest.fixture(scope="module")
+def data(raw):
+    return as_cube(raw["s2"], raw["time"], S2)
+
+
+@pytest.fixture(scope="module")
+def radar(raw):
+    return as_cube(raw["s1"] * 0.2, raw["s1_time"], ["VV", "VH"])
+
+
+@pytest.fixture(scope="module")
+def whole(shelf, data, radar):
+    env = Environment(catalog=None, models=shelf)
+    return multimodal_embed(data, [radar], env=env).compute(scheduler="sync")
+
+
+def test_the_cube_is_known_without_computing(data, radar, env):
+    cube = multimodal_embed(data, [radar], env=env)
+    assert cube.dims == ("t", "bands", "y", "x")
+    assert cube.chunks is not None
+    assert list(cube["bands"].values) == [f"F0{i}" for i in range(1, 8)]
+    assert cube.dtype == np.float32
+    assert cube.odc.crs == data.odc.crs
+    assert cube.attrs == {}
+    for axis in ("t", "y", "x"):
+        np.testing.assert_array_equal(cube[axis], data[axis])
+    assert env.ledger.embeddings == 13 * 18 * 18
+
+
+def test_numbers_are_those_of_the_torch_level(whole, raw):
+    from models import embed_cube
+    from models.preprocessing import preprocess
+
+    cubes = {
+        "s2": preprocess(raw["s2"], "sentinel2-reflectance", "local"),
+        "s1": preprocess(raw["s1"] * np.float32(0.2), "sentinel1-power", "local"),
+    }
+    expected = embed_cube(seeded_model(), cubes, {"s2": raw["time"], "s1": raw["s1_time"]})
+    assert np.isfinite(expected).any()
+    np.testing.assert_allclose(
+        whole.transpose("bands", "t", "y", "x").values, expected, rtol=0, atol=TOLERANCE, equal_nan=True
+    )
+
+
+def test_bands_are_found_by_name_in_any_order_and_cube(data, radar, env, whole):
+    merged = xr.concat(
+        [radar.reindex(t=data["t"], method="nearest").isel(bands=[1, 0]), data.isel(bands=slice(None, None, -1))],
+        dim="bands",
+    )
+    merged = merged.sel(bands=[*reversed(S2), "VH", "VV"])
+    out = multimodal_embed(merged, [radar], env=env)  # both sensors in `data`, Sentinel-1 in `others` as well
+    xr.testing.assert_allclose(out.compute(scheduler="sync"), whole, rtol=0, atol=TOLERANCE)
+
+
+def test_merged_cubes(data, radar, env, whole):
+    """Both sensors in `data`: every date is output, those of Sentinel-1 alone are missing."""
+    merged = xr.concat([c.reindex(t=np.union1d(data["t"], radar["t"])) for c in (data, radar)], dim="bands")
+    out = multimodal_embed(merged, env=env).compute(scheduler="sync")
+    assert out.sizes["t"] == len(merged["t"]) > data.sizes["t"]
+    xr.testing.assert_allclose(out.sel(t=data["t"]), whole, rtol=0, atol=TOLERANCE)
+    assert np.isnan(out.sel(t=radar["t"])).all()
+
+
+def test_a_coarser_grid_is_brought_to_that_of_data(data, raw, env):
+    coarse = as_cube(raw["s1"][:, :, ::2, ::2] * np.float32(0.2), raw["s1_time"], ["VV", "VH"], resolution=20)
+    fine = np.repeat(np.repeat(raw["s1"][:, :, ::2, ::2], 2, 2), 2, 3)[:, :, :18, :18] * np.float32(0.2)
+    one = multimodal_embed(data, [coarse], env=env).compute(scheduler="sync")
+    other = multimodal_embed(data, [as_cube(fine, raw["s1_time"], ["VV", "VH"])], env=env).compute(scheduler="sync")
+    assert np.isfinite(one).any()
+    xr.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE)
+
+
+def test_dates_may_come_in_any_order(data, radar, env, whole):
+    shuffled = data.isel(t=np.random.default_rng(0).permutation(data.sizes["t"]))
+    out = multimodal_embed(shuffled, [radar], env=env).compute(scheduler="sync")
+    np.testing.assert_array_equal(out["t"], shuffled["t"])
+    xr.testing.assert_allclose(out.sortby("t"), whole, rtol=0, atol=TOLERANCE)
+
+
+def test_what_was_asked_for_is_embedded_from_what_lies_around(data, radar, env, whole):
+    asked = data.isel(t=slice(6, 8), y=slice(7, 10), x=slice(8, 11))
+    narrow_radar = radar.isel(t=slice(10, 14))
+    wide = {"data": data, "others": [radar]}
+    out = multimodal_embed(asked, [narrow_radar], env=env, wide=wide).compute(scheduler="sync")
+    assert np.isfinite(out).any()
+    xr.testing.assert_allclose(out, whole.sel(t=asked["t"], y=asked["y"], x=asked["x"]), rtol=0, atol=TOLERANCE)
+    assert env.ledger.embeddings == 2 * 3 * 3
+
+
+def test_scene_classification_masks_clouds_unless_told_otherwise(data, radar, env, whole):
+    classes = xr.full_like(data.isel(bands=[0]), 4).assign_coords(bands=["SCL"])
+    classes = classes.where((data["t"] != data["t"][6]) | (data["x"] != data["x"][8]), 9)
+    both = xr.concat([data, classes], dim="bands")
+    masked = multimodal_embed(both, [radar], env=env).compute(scheduler="sync")
+    assert np.isnan(masked.isel(t=6, x=8)).all()
+    unmasked = multimodal_embed(both, [radar], mask_clouds=False, env=env).compute(scheduler="sync")
+    xr.testing.assert_allclose(unmasked, whole, rtol=0, atol=TOLERANCE)
+
+
+def test_halo(env):
+    assert halo({}, env).pixels == 7
+    assert halo({}, env).days >= 100 + 12
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "message"),
+    [
+        (lambda d, r: {"data": d.isel(t=0, drop=True), "others": [r]}, "DimensionMissing", r"`?'data'.*\bt\b"),
+        (lambda d, r: {"data": d, "others": [r.isel(bands=0, drop=True)]}, "DimensionMissing", r"others\[0\].*bands"),
+        (lambda d, r: {"data": d.drop_sel(bands="B8A"), "others": [r]}, "LabelNotAvailable", "but B8A is not"),
+        (lambda d, r: {"data": d}, "LabelNotAvailable", "VV, VH is not available"),
+        (lambda d, r: {"data": d.isel(t=slice(10)), "others": [r]}, "NoDataAvailable", r"10 Sentinel-2 date.*100 days"),
+        (
+            lambda d, r: {"data": d, "others": [r.assign_coords(x=r["x"] + 1e5)]},
+            "IncompatibleDataCubes",
+            "overlap `data` in space",
+        ),
+        (
+            lambda d, r: {"data": d, "others": [r.assign_coords(t=r["t"] + np.timedelta64(900, "D"))]},
+            "IncompatibleDataCubes",
+            "no date within 100 days",
+        ),
+        (lambda d, r: {"data": d, "others": [r], "model": "best"}, "ModelNotFound", "'best'. Models: seeded"),
+        (
+            lambda d, r: {"data": d.assign_coords(t=[f"2022-{i}" for i in range(13)]), "others": [r]},
+            "ProcessParameterInvalid",
+            "no dates",
+        ),
+        (lambda d, r: {"data": 5, "others": [r]}, "ProcessParameterInvalid", "raster cube, not int"),
+    ],
+)
+def test_bad_input_is_named(data, radar, env, call, code, message):
+    with pytest.raises(OpenEOError, match=message) as caught:
+        multimodal_embed(**call(data, radar), env=env)
+    assert caught.value.code == code
+
+
+def test_specification_names_the_parameters_and_exceptions():
+    import inspect
+
+    spec = json.loads(files("processes").joinpath("specs/multimodal_embed.json").read_text())
+    parameters = inspect.signature(multimodal_embed).parameters.values()
+    ours = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    assert [p["name"] for p in spec["parameters"]] == ours
+    assert set(spec["exceptions"]) == {
+        "DimensionMissing",
+        "LabelNotAvailable",
+        "NoDataAvailable",
+        "IncompatibleDataCubes",
+        "ModelNotFound",
+    }
