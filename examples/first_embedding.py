@@ -20,10 +20,9 @@ import rasterio
 from PIL import Image, ImageDraw
 
 BANDS = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
-AREA = {"west": 679960, "south": 5152260, "east": 680440, "north": 5152740, "crs": "EPSG:32632"}
-DATES = ["2022-06-10", "2022-07-05"]
+AREA = {"west": 679800, "south": 5152120, "east": 680200, "north": 5152520, "crs": "EPSG:32632"}
+DATES = ["2022-06-25", "2022-07-02"]
 COLLECTIONS = ("SENTINEL2_L2A", "SENTINEL1_RTC")
-CLOUDS = (3, 8, 9, 10)  # of the scene classification: shadow, clouds of medium and high probability, cirrus
 
 
 def main() -> None:
@@ -37,7 +36,8 @@ def main() -> None:
     # Only what is to be embedded is asked for: the surroundings of each pixel and date are loaded by themselves.
     embedding = connection.datacube_from_process("multimodal_embed", data=s2, others=[s1])
     median = embedding.reduce_dimension(dimension="t", reducer="median")
-    clear = s2.mask(s2.band("SCL").apply(_is_cloud))
+    scl = s2.band("SCL")
+    clear = s2.mask((scl == 3) | (scl == 8) | (scl == 9) | (scl == 10))  # shadow, clouds, cirrus
     ndvi = clear.ndvi(nir="B08", red="B04", target_band="NDVI").filter_bands(["NDVI"])
     both = median.merge_cubes(ndvi.reduce_dimension(dimension="t", reducer="median"))
 
@@ -48,10 +48,6 @@ def main() -> None:
     colour = clear.filter_bands(["B04", "B03", "B02"]).reduce_dimension(dimension="t", reducer="median")
     colour.download(options.output / "true_colour.png", format="PNG")
     _draw(options.output)
-
-
-def _is_cloud(scl):
-    return (scl == CLOUDS[0]) | (scl == CLOUDS[1]) | (scl == CLOUDS[2]) | (scl == CLOUDS[3])
 
 
 def _draw(folder: Path) -> None:

@@ -103,7 +103,10 @@ def _load_state(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} does not exist") from error
     except Exception as error:  # torch raises a dozen types for files that are no checkpoints
-        raise CheckpointError(f"{path} is not a checkpoint that can be read safely: {error}") from error
+        raise CheckpointError(
+            f"{path} is not a checkpoint that can be read safely: it is damaged, or holds more than tensors and plain "
+            f"values ({type(error).__name__})"
+        ) from error
 
 
 def _translate(state: dict[str, Tensor]) -> dict[str, Tensor]:

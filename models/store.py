@@ -77,6 +77,7 @@ def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor], dty
     try:
         temporary.chmod(0o755)
         save_file({k: v.to(dtype).contiguous() for k, v in weights.items()}, temporary / WEIGHTS_FILE)
+        (temporary / WEIGHTS_FILE).chmod(0o644)
         card = replace(card, sha256=sha256(temporary / WEIGHTS_FILE))
         (temporary / CARD_FILE).write_text(card_to_json(card), "utf-8")
         _swap(temporary, folder)

@@ -29,12 +29,15 @@ def import_model(checkpoint: Path, name: str, attention: str, data: Path) -> Non
     """Turn CHECKPOINT, a file of the published format, into safetensors and a card in DATA/models/NAME."""
     import torch
 
-    from models.published import read_published
-    from models.store import save_model
+    from models.published import CheckpointError, read_published
+    from models.store import WeightsError, save_model
 
     folder = _models_folder(data) / _checked(name)
-    card, weights = read_published(checkpoint, name, "frames" if attention == "frames" else "self")
-    saved = save_model(folder, card, weights, torch.float32)
+    try:
+        card, weights = read_published(checkpoint, name, "frames" if attention == "frames" else "self")
+        saved = save_model(folder, card, weights, torch.float32)
+    except (CheckpointError, WeightsError) as error:
+        raise click.ClickException(str(error)) from error
     click.echo(f"Imported the model {name} to {folder} (sha256 {saved.sha256}).")
 
 

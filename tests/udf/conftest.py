@@ -21,8 +21,8 @@ def shelf(tmp_path_factory) -> ModelShelf:
 
 @pytest.fixture(scope="session")
 def raw():
-    """Physical values on 15 and 30 dates, 18 x 19 pixels: reflectance, and linear power."""
-    cube = seeded_cube(dates=15, s1_dates=30, size=(18, 19))
+    """Physical values on 15 and 30 dates, 17 x 18 pixels: reflectance, and linear power."""
+    cube = seeded_cube(dates=15, s1_dates=30, size=(17, 18))
     cube["s1"] = cube["s1"] * 0.2
     return cube
 

@@ -1,0 +1,59 @@
+"""`openeo-embed user`: who may log in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from backend.cli.options import data_option, settings_of
+
+if TYPE_CHECKING:
+    from backend.auth import UserStore
+
+
+@click.group()
+def user() -> None:
+    """Add, list and remove users."""
+
+
+@user.command()
+@click.argument("name")
+@click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+@data_option
+def add(name: str, password_stdin: bool, data: Path) -> None:
+    """Add the user NAME; asks for the password unless --password-stdin is given."""
+    if not password_stdin and not sys.stdin.isatty():
+        raise click.UsageError("standard input is no terminal to ask for the password; pass --password-stdin.")
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _ask()
+    _users(data).add(name, password)
+    click.echo(f"Added the user {name}.")
+
+
+@user.command(name="list")
+@data_option
+def list_users(data: Path) -> None:
+    """List the users' names."""
+    for name in _users(data).names():
+        click.echo(name)
+
+
+@user.command()
+@click.argument("name")
+@data_option
+def remove(name: str, data: Path) -> None:
+    """Remove the user NAME; the user's access tokens end at once."""
+    _users(data).remove(name)
+    click.echo(f"Removed the user {name}.")
+
+
+def _users(data: Path) -> UserStore:
+    from backend.auth.opening import open_users
+
+    return open_users(settings_of(data))
+
+
+def _ask() -> str:
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

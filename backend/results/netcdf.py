@@ -1,0 +1,111 @@
+"""netCDF-4 with CF metadata: one variable per band, or the cube as one variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from backend.results.base import Options, check_options, unsuitable
+from backend.results.raster import crs_of, is_raster
+from processes.errors import OpenEOError
+
+COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
+SINGLE = "data"
+CRS = "spatial_ref"
+
+
+class NetCDF:
+    """netCDF for analysing further."""
+
+    name: ClassVar[str] = "netCDF"
+    title: ClassVar[str] = "Network Common Data Form"
+    description: ClassVar[str] = (
+        "netCDF-4 after the CF conventions, dimensions t, y, x; NaN is no-data. Each band is a variable of its own, "
+        "or, with the option variables = one, the whole cube is one variable with the dimensions t, bands, y, x."
+    )
+    media_type: ClassVar[str] = "application/x-netcdf"
+    suffix: ClassVar[str] = ".nc"
+    gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "other")
+    parameters: ClassVar[dict[str, dict[str, Any]]] = {
+        "variables": {
+            "type": "string",
+            "description": "bands: one variable per band; one: a single variable.",
+            "enum": ["bands", "one"],
+            "default": "bands",
+            "required": False,
+        }
+    }
+
+    def check(self, value: Any, options: Options) -> None:
+        """Refuse what is no data cube of numbers."""
+        check_options(self, options)
+        if not isinstance(value, xr.DataArray):
+            raise unsuitable(self.name, "it is no data cube; save it as JSON")
+        if value.size == 0:
+            raise OpenEOError("DataCubeEmpty", "The result holds no values; choose a larger extent.")
+        if value.dtype.kind not in "biuf":
+            raise unsuitable(self.name, f"its values are of the kind {value.dtype}, not numbers")
+        strange = [str(dim) for dim in value.dims if dim in value.coords and _is_geometry(value[dim])]
+        if strange:
+            raise unsuitable(self.name, f"the labels of {', '.join(strange)} are geometries; save it as JSON or CSV")
+
+    def write(self, value: Any, options: Options, path: Path) -> None:
+        """Write a computed cube."""
+        dataset = to_dataset(value, options.get("variables", "bands") == "one")
+        for name in dataset.data_vars:
+            dataset[name].encoding = _encoding(dataset[name])
+        for dim in {"x", "y"} & set(dataset.coords):
+            dataset[dim].encoding = {"_FillValue": None}
+        dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+
+
+def to_dataset(cube: xr.DataArray, single: bool) -> xr.Dataset:
+    """Return the dataset that is written: spatial dimensions last, CRS as grid mapping, plain attributes."""
+    crs = crs_of(cube) if is_raster(cube) else None
+    spatial = [dim for dim in ("y", "x") if dim in cube.dims]
+    others = [dim for dim in cube.dims if dim not in spatial]
+    cube = cube.transpose(*sorted(others, key=lambda dim: dim != "t"), *spatial)
+    cube = cube.drop_vars([name for name in cube.coords if name not in cube.dims])
+    cube = cube.astype(np.int8) if cube.dtype.kind == "b" else cube
+    if single or "bands" not in cube.dims:
+        dataset = cube.to_dataset(name=SINGLE)
+    else:
+        dataset = xr.Dataset({_name(label): cube.sel(bands=label, drop=True) for label in cube["bands"].values})
+    for variable in dataset.variables.values():
+        variable.attrs, variable.encoding = _plain(variable.attrs), {}
+    dataset.attrs = {"Conventions": "CF-1.8"}
+    if crs is not None:
+        dataset = dataset.rio.write_crs(crs, grid_mapping_name=CRS).rio.write_coordinate_system()
+    return dataset
+
+
+def _name(label: Any) -> str:
+    """Return a variable's name for a band label: no slash, and no name that a coordinate has."""
+    name = str(label).replace("/", "_") or "_"
+    return f"band_{name}" if name in ("t", "x", "y", CRS) or name[0].isdigit() else name
+
+
+def _encoding(variable: xr.DataArray) -> dict[str, Any]:
+    fill = np.array(np.nan, variable.dtype) if variable.dtype.kind == "f" else None
+    # Named as a coordinate too: else readers take the grid mapping for one more variable of data.
+    mapping = {"grid_mapping": CRS, "coordinates": CRS} if CRS in variable.coords else {}
+    return {**(COMPRESSION if variable.ndim else {}), **mapping, "_FillValue": fill}
+
+
+def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Keep the attributes that netCDF can write: text, numbers, arrays of numbers."""
+    kept = {}
+    for key, value in attrs.items():
+        array = np.asarray(value) if not isinstance(value, dict | set) and value is not None else None
+        if array is not None and array.size and (array.dtype.kind in "iuf" or isinstance(value, str)):
+            kept[str(key)] = value
+    # Written by xarray itself from the encoding; in the attributes they would clash with it.
+    return {key: value for key, value in kept.items() if key not in ("_FillValue", "grid_mapping", "coordinates")}
+
+
+def _is_geometry(labels: xr.DataArray) -> bool:
+    return labels.dtype == object and labels.size > 0 and hasattr(labels.values.flat[0], "geom_type")

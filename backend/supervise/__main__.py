@@ -1,0 +1,27 @@
+"""`python -m backend.supervise scheduler|workers|web`: one child of `openeo-embed serve`."""
+
+from __future__ import annotations
+
+import sys
+
+from backend.logs import configure_logging
+from backend.supervise.parent import take_orders
+
+
+def main(role: str) -> None:
+    """Take orders and be the scheduler, the workers or the web server."""
+    orders = take_orders()
+    configure_logging(role, orders.settings.log_format, orders.settings.log_level)
+    if role == "scheduler":
+        from backend.supervise.scheduler import run_scheduler as run
+    elif role == "workers":
+        from backend.supervise.workers import run_workers as run
+    elif role == "web":
+        from backend.supervise.web import run_web as run
+    else:
+        sys.exit(f"there is no role {role!r}")
+    run(orders)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,1 @@
+"""Our own implementations of processes where the library's break the specification; lazy on Dask."""

@@ -1,0 +1,167 @@
+"""Comparisons that tell types apart and know no data.
+
+Single values answer with `bool`, or None when an operand is no data (null or NaN). Arrays answer with arrays of
+booleans, which have no third value: False wherever an operand is no data, in `neq` too.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from processes.overrides.logic import and_, is_array, missing, plain_value
+
+_ARRAY_KINDS = {"b": "boolean", "i": "number", "u": "number", "f": "number", "U": "string", "T": "string", "M": "time"}
+
+
+def eq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
+    """Return whether `x` is strictly equal to `y`, types included; 1 equals 1.0, but neither "1" nor true.
+
+    Parameters
+    ----------
+    x, y : number, boolean, string, None or array
+        Temporal strings are normal strings.
+    delta : float, optional
+        How far apart two numbers may lie and still be equal.
+    case_sensitive : bool
+        False compares strings without regard to case.
+    """
+    return _compare(lambda a, b: _equal(a, b, delta, case_sensitive), x, y)
+
+
+def neq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
+    """Return whether `x` is *not* strictly equal to `y`; see `eq`."""
+    return _compare(lambda a, b: _negated(_equal(a, b, delta, case_sensitive)), x, y)
+
+
+def gt(x: Any, y: Any) -> Any:
+    """Return whether `x` is strictly greater than `y`; false if any operand is not a number."""
+    return _compare(lambda a, b: _ordered(operator.gt, a, b), x, y)
+
+
+def gte(x: Any, y: Any) -> Any:
+    """Return whether `x` is greater than or equal to `y`; false if they are neither equal nor both numbers."""
+    return _compare(lambda a, b: _either(_equal(a, b), _ordered(operator.gt, a, b)), x, y)
+
+
+def lt(x: Any, y: Any) -> Any:
+    """Return whether `x` is strictly less than `y`; false if any operand is not a number."""
+    return _compare(lambda a, b: _ordered(operator.lt, a, b), x, y)
+
+
+def lte(x: Any, y: Any) -> Any:
+    """Return whether `x` is less than or equal to `y`; false if they are neither equal nor both numbers."""
+    return _compare(lambda a, b: _either(_equal(a, b), _ordered(operator.lt, a, b)), x, y)
+
+
+def between(x: Any, min: Any, max: Any, exclude_max: bool = False) -> Any:
+    """Return whether `x` lies between `min` and `max`, both inclusive unless `exclude_max`.
+
+    Always false when `min` is greater than `max`; no data is passed through.
+    """
+    if not is_array(x) and missing(x):
+        return _unknown(min, max)
+    return and_(gte(x, min), lt(x, max) if exclude_max else lte(x, max))
+
+
+def is_nan(x: Any) -> Any:
+    """Return whether `x` is the special value NaN; false for everything that is no number."""
+    if is_array(x):
+        return np.isnan(x) if x.dtype.kind in "fc" else np.zeros_like(x, dtype=bool)
+    x = plain_value(x)
+    return isinstance(x, float) and math.isnan(x)
+
+
+def is_nodata(x: Any) -> Any:
+    """Return whether `x` is no data: null, or NaN, which is the no-data value of all data cubes here."""
+    return missing(x)
+
+
+def is_valid(x: Any) -> Any:
+    """Return whether `x` is a finite number or any other value that is not no data; lists and texts always are."""
+    if is_array(x):
+        return np.isfinite(x) if x.dtype.kind in "fc" else ~missing(x)
+    x = plain_value(x)
+    return math.isfinite(x) if isinstance(x, float) else x is not None
+
+
+def is_infinite(x: Any) -> Any:
+    """Return whether `x` is an infinite number; false for everything that is no number."""
+    if is_array(x):
+        return np.isinf(x) if x.dtype.kind in "fc" else np.zeros_like(x, dtype=bool)
+    x = plain_value(x)
+    return isinstance(x, float) and math.isinf(x)
+
+
+def _compare(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    """Return `test(x, y)` where neither operand is no data."""
+    if not is_array(x) and not is_array(y):
+        return None if missing(x) or missing(y) else test(plain_value(x), plain_value(y))
+    if any(not is_array(operand) and missing(operand) for operand in (x, y)):
+        return _unknown(x, y)
+    return test(x, y) & _present(x) & _present(y)
+
+
+def _equal(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
+    kind = _kind(x)
+    if kind != _kind(y):
+        return _nowhere(x, y)
+    if kind == "number" and delta is not None:
+        return abs(_signed(x) - _signed(y)) <= delta
+    if kind == "string" and not case_sensitive:
+        x, y = _folded(x), _folded(y)
+    return x == y
+
+
+def _ordered(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    return test(x, y) if _kind(x) == _kind(y) == "number" else _nowhere(x, y)
+
+
+def _kind(value: Any) -> str:
+    """Return the openEO type of a value or of an array's elements."""
+    if is_array(value):
+        return _ARRAY_KINDS.get(value.dtype.kind, "other")
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return "string" if isinstance(value, str) else "other"
+
+
+def _signed(value: Any) -> Any:
+    """Return numbers whose differences cannot wrap round."""
+    return value.astype(np.float64) if is_array(value) and value.dtype.kind in "iu" else value
+
+
+def _folded(value: Any) -> Any:
+    return np.strings.lower(value) if isinstance(value, np.ndarray) else value.casefold()
+
+
+def _present(value: Any) -> Any:
+    return ~missing(value) if is_array(value) and value.dtype.kind == "f" else True
+
+
+def _negated(value: Any) -> Any:
+    return ~value if is_array(value) else not value
+
+
+def _either(x: Any, y: Any) -> Any:
+    return x | y if is_array(x) or is_array(y) else bool(x or y)
+
+
+def _unknown(*operands: Any) -> Any:
+    """Return null, or False everywhere if an operand is an array."""
+    return _nowhere(*operands) if any(is_array(operand) for operand in operands) else None
+
+
+def _nowhere(*operands: Any) -> Any:
+    """Return False in the common shape of the operands."""
+    answer: Any = False
+    for operand in operands:
+        if is_array(operand):
+            answer = np.zeros_like(operand, dtype=bool) | answer
+    return answer

@@ -1,0 +1,94 @@
+"""Dates as text: compared, subtracted and shifted. Null stays null."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from processes.errors import OpenEOError
+from processes.sources import parse_instant
+
+_MILLISECONDS = {
+    "millisecond": 1,
+    "second": 1000,
+    "minute": 60_000,
+    "hour": 3_600_000,
+    "day": 86_400_000,
+    "week": 7 * 86_400_000,
+}
+_MONTHS = {"month": 1, "year": 12}
+_CLOCK = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}))?(?:[Zz])?")
+_TEXT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)([Zz]|[+-]\d{2}:?\d{2})?)?")
+
+
+def date_between(x: str | None, min: str, max: str, exclude_max: bool = False) -> bool | None:
+    """Return whether `min` <= `x` <= `max`, or < `max` with `exclude_max`; times of day compare with each other."""
+    if x is None:
+        return None
+    value, low, high = (_instant(text, name) for text, name in ((x, "x"), (min, "min"), (max, "max")))
+    return bool(low <= value < high) if exclude_max else bool(low <= value <= high)
+
+
+def date_difference(date1: str, date2: str, unit: str = "second") -> float:
+    """Return `date2` minus `date1` in the unit; months and years are counted by the calendar, parts as fractions."""
+    first, second = (
+        parse_instant(date, name, "date_difference") for date, name in ((date1, "date1"), (date2, "date2"))
+    )
+    if unit in _MONTHS:
+        return _months(first, second) / _MONTHS[unit]
+    return float((second - first) / np.timedelta64(1_000_000, "ns")) / _MILLISECONDS[unit]
+
+
+def date_shift(date: str, value: int, unit: str) -> str:
+    """Return the date some units later, in the form in which it was given.
+
+    Days that a month does not have are rounded down to its last; dates without a time stay so.
+    """
+    form = _TEXT.fullmatch(date)
+    if form is None:
+        reason = f"{date!r} is neither a date (2024-06-30) nor a date-time (2024-06-30T12:00:00Z)."
+        raise _invalid("date", "date_shift", reason)
+    day, time, zone = form.groups()
+    try:
+        shifted = _shifted(datetime.fromisoformat(f"{day}T{time or '00:00'}"), int(value), unit)
+    except (OverflowError, ValueError) as error:
+        reason = f"{date} moved by {value} {unit}s lies outside of the years 1 to 9999."
+        raise _invalid("value", "date_shift", reason) from error
+    if time is None:
+        return shifted.date().isoformat()
+    return shifted.isoformat(timespec="milliseconds" if shifted.microsecond else "seconds") + (zone or "")
+
+
+def _shifted(date: datetime, value: int, unit: str) -> datetime:
+    if unit not in _MONTHS:
+        return date + timedelta(milliseconds=value * _MILLISECONDS[unit])
+    months = date.year * 12 + date.month - 1 + value * _MONTHS[unit]
+    year, month = months // 12, months % 12 + 1
+    return date.replace(year=year, month=month, day=min(date.day, calendar.monthrange(year, month)[1]))
+
+
+def _months(first: np.datetime64, second: np.datetime64) -> float:
+    """Return the months between two instants: whole ones by the calendar, the rest as a part of its month."""
+    ours, theirs = (datetime.fromisoformat(str(date.astype("datetime64[ms]"))) for date in (first, second))
+    whole = (theirs.year - ours.year) * 12 + theirs.month - ours.month
+    if _shifted(ours, whole, "month") > theirs:
+        whole -= 1
+    start, end = _shifted(ours, whole, "month"), _shifted(ours, whole + 1, "month")
+    return whole + (theirs - start) / (end - start)
+
+
+def _instant(text: str, parameter: str) -> np.datetime64 | np.timedelta64:
+    clock = _CLOCK.fullmatch(text)
+    if clock is None:
+        return parse_instant(text, parameter, "date_between")
+    hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+    # On one and the same day: times of day are compared with each other only.
+    return np.datetime64("2000-01-01", "ns") + np.timedelta64(hours * 3600 + minutes * 60 + seconds, "s")
+
+
+def _invalid(parameter: str, process: str, reason: str) -> OpenEOError:
+    message = f"The value passed for parameter '{parameter}' in process '{process}' is invalid: {reason}"
+    return OpenEOError("ProcessParameterInvalid", message)

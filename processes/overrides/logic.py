@@ -1,0 +1,150 @@
+"""Logic with three values: true, false and no data.
+
+No data is null, and NaN in arrays of floats. Single values and lists of them answer with `bool` or None. An array
+of booleans has no third value: where the outcome is no data, arrays hold False.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+Axis = int | tuple[int, ...] | None
+
+
+def is_array(value: Any) -> bool:
+    """Return whether `value` is a NumPy or Dask array (NumPy's single numbers are not)."""
+    return isinstance(value, np.ndarray | da.Array)
+
+
+def is_lazy(value: Any) -> bool:
+    """Return whether `value` is a Dask array."""
+    return isinstance(value, da.Array)
+
+
+def plain_value(value: Any) -> Any:
+    """Return one of NumPy's single values as Python's; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def missing(value: Any) -> Any:
+    """Return where `value` is no data: an array of booleans for arrays, else a boolean. Lazy."""
+    if is_array(value):
+        if value.dtype.kind == "O":
+            return value != value if is_lazy(value) else np.vectorize(missing, otypes=[bool])(value)
+        return np.isnan(value) if value.dtype.kind in "fc" else np.zeros_like(value, dtype=bool)
+    value = plain_value(value)
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def and_(x: Any, y: Any) -> Any:
+    """Return true if both values are true; no data whenever that makes the outcome ambiguous."""
+    true_x, false_x = _decided(x)
+    true_y, false_y = _decided(y)
+    return _outcome(true_x & true_y, false_x | false_y, x, y)
+
+
+def or_(x: Any, y: Any) -> Any:
+    """Return true if at least one value is true; no data whenever that makes the outcome ambiguous."""
+    true_x, false_x = _decided(x)
+    true_y, false_y = _decided(y)
+    return _outcome(true_x | true_y, false_x & false_y, x, y)
+
+
+def xor(x: Any, y: Any) -> Any:
+    """Return true if exactly one value is true; no data if any argument is."""
+    true_x, false_x = _decided(x)
+    true_y, false_y = _decided(y)
+    return _outcome((true_x & false_y) | (false_x & true_y), (true_x & true_y) | (false_x & false_y), x, y)
+
+
+def not_(x: Any) -> Any:
+    """Return the inverted boolean; no data is passed through."""
+    true, false = _decided(x)
+    return _outcome(false, true, x)
+
+
+def if_(value: Any, accept: Any, reject: Any = None) -> Any:
+    """Return `accept` where `value` is true, `reject` (null by default) where it is false or no data.
+
+    For an array of values, `accept` and `reject` are numbers, null or arrays that broadcast with it.
+    """
+    if not is_array(value):
+        return accept if _decided(value)[0] else reject
+    return np.where(_decided(value)[0], _number(accept), _number(reject))
+
+
+def any_(data: Any, ignore_nodata: bool = True, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return true if at least one value is true; false for an empty array.
+
+    With `ignore_nodata` false, no data beside nothing true is no data.
+    """
+    values, axis, keepdims, single = _values(data, axis, keepdims)
+    true, false = _decided(values)
+    some = np.any(true, axis=axis, keepdims=keepdims)
+    unknown = np.any(~(true | false), axis=axis, keepdims=keepdims)
+    if not single:
+        return some  # where ambiguous, nothing is true
+    return None if not ignore_nodata and unknown and not some else bool(some)
+
+
+def all_(data: Any, ignore_nodata: bool = True, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Return true if all values are true; true for an empty array.
+
+    With `ignore_nodata` false, no data beside nothing false is no data.
+    """
+    values, axis, keepdims, single = _values(data, axis, keepdims)
+    true, false = _decided(values)
+    none_false = ~np.any(false, axis=axis, keepdims=keepdims)
+    unknown = np.any(~(true | false), axis=axis, keepdims=keepdims)
+    if not single:
+        return none_false if ignore_nodata else none_false & ~unknown
+    return None if not ignore_nodata and unknown and none_false else bool(none_false)
+
+
+def stacked(values: Sequence[Any]) -> Any:
+    """Return numbers and arrays, at least one of which is an array, as one array along a new first axis.
+
+    Null becomes NaN; arrays and numbers are broadcast to a common shape.
+    """
+    arrays = [_number(value) for value in values]
+    return np.stack(np.broadcast_arrays(*arrays))
+
+
+def _values(data: Any, axis: Axis, keepdims: bool) -> tuple[Any, Axis, bool, bool]:
+    """Return what to reduce and along which axis, and whether the result is a single value.
+
+    A list holds what a callback has put together: the axis that is being reduced outside does not concern it.
+    """
+    if is_array(data):
+        return data, axis, keepdims, False
+    if any(is_array(value) for value in data):
+        return stacked(data), 0, False, False
+    return np.array([None if missing(value) else bool(value) for value in data], dtype=object), None, False, True
+
+
+def _decided(value: Any) -> tuple[Any, Any]:
+    """Return where `value` is true, and where it is false."""
+    if is_array(value):
+        if value.dtype == bool:
+            return value, ~value
+        gone = missing(value)
+        filled = np.where(gone, 0, value) if value.dtype.kind != "O" else np.where(gone, False, value)
+        true = filled.astype(bool)
+        return true, ~(true | gone)
+    gone = missing(value)
+    return (not gone and bool(value)), (not gone and not bool(value))
+
+
+def _outcome(true: Any, false: Any, *operands: Any) -> Any:
+    """Return the arrays' boolean outcome; for single values a `bool`, or None where it is undecided."""
+    if any(is_array(operand) for operand in operands):
+        return true
+    return True if true else False if false else None
+
+
+def _number(value: Any) -> Any:
+    return np.float32(np.nan) if value is None else value

@@ -1,0 +1,163 @@
+"""Resampling: cubes brought to another grid, or to the dates of another cube. Lazy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import odc.geo.xr  # noqa: F401  (cubes answer `.odc`)
+import xarray as xr
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from processes.errors import OpenEOError
+from processes.overrides.cubes import invalid, require_cube, require_dimension
+from processes.sources import parse_crs
+
+# The specification's names that rasterio spells differently.
+_METHODS = {"near": "nearest", "cubicspline": "cubic_spline"}
+_DAY_NS = 24 * 3600 * 10**9
+
+
+def resample_spatial(
+    data: xr.DataArray,
+    resolution: float | Sequence[float] = 0,
+    projection: int | str | None = None,
+    method: str = "near",
+    align: str = "upper-left",
+) -> xr.DataArray:
+    """Resample x and y to a resolution and/or a projection.
+
+    Parameters
+    ----------
+    data : xr.DataArray
+    resolution : number or two numbers
+        In units of the target projection, for both axes or for x and y; 0 keeps it.
+    projection : EPSG code or WKT2, optional
+    method : str
+        How values are found, named as in gdalwarp.
+    align : str
+        The corner of the extent that stays where it is.
+
+    Raises
+    ------
+    OpenEOError
+        DimensionMissing, ProcessParameterInvalid.
+    """
+    source = _geobox(data, "data", "resample_spatial")
+    given = [resolution] * 2 if isinstance(resolution, int | float) else list(resolution)
+    sizes = [abs(float(size)) for size in given]
+    if projection is None and not any(sizes):
+        raise invalid("resolution", "resample_spatial", "neither resolution nor projection is given; set one of them.")
+    crs = source.crs if projection is None else str(parse_crs(projection, "projection", "resample_spatial").to_wkt())
+    return _warped(data, _target(source, crs, sizes, align), method)
+
+
+def resample_cube_spatial(data: xr.DataArray, target: xr.DataArray, method: str = "near") -> xr.DataArray:
+    """Resample x and y to those of `target`; see `resample_spatial`."""
+    ours = _geobox(data, "data", "resample_cube_spatial")
+    theirs = _geobox(target, "target", "resample_cube_spatial")
+    if ours == theirs:
+        return data
+    return _warped(data, theirs, method).assign_coords(x=target["x"].to_numpy(), y=target["y"].to_numpy())
+
+
+def resample_cube_temporal(
+    data: xr.DataArray, target: xr.DataArray, dimension: str | None = None, valid_within: float | None = None
+) -> xr.DataArray:
+    """Take for each date of `target` the nearest one of `data`; "ties are resolved by choosing the earlier".
+
+    Parameters
+    ----------
+    data, target : xr.DataArray
+    dimension : str, optional
+        By default all temporal dimensions that both have.
+    valid_within : number, optional
+        Take, for each pixel, the nearest valid value that is less than so many days away, else no data.
+
+    Raises
+    ------
+    OpenEOError
+        DimensionNotAvailable, DimensionMismatch.
+    """
+    for name in _shared_dates(data, target, dimension):
+        wanted, there = target[name].to_numpy(), data[name].to_numpy()
+        away = np.abs(_nanoseconds(there)[None, :] - _nanoseconds(wanted)[:, None])  # (wanted, there)
+        ranked = np.lexsort((np.broadcast_to(_nanoseconds(there), away.shape), away), axis=1)
+        if valid_within is None:
+            data = data.isel({name: ranked[:, 0]})
+        else:
+            data = _nearest_valid(data, name, ranked, away < valid_within * _DAY_NS)
+        data = data.assign_coords({name: wanted})
+    return data
+
+
+def _geobox(cube: Any, parameter: str, process: str) -> GeoBox:
+    require_cube(cube, parameter, process)
+    if not {"x", "y"} <= set(cube.dims):
+        message = f"'{process}' needs x and y in '{parameter}', which has {', '.join(map(str, cube.dims))}."
+        raise OpenEOError("DimensionMissing", message)
+    geobox: GeoBox | None = cube.odc.geobox
+    if geobox is None or geobox.crs is None:
+        reason = "the cube has no regular grid of at least two by two pixels with a coordinate reference system."
+        raise invalid(parameter, process, reason)
+    return geobox
+
+
+def _target(source: GeoBox, crs: Any, sizes: Sequence[float], align: str) -> GeoBox:
+    """Return the grid with pixels of these sizes that covers the extent, one corner of which it shares."""
+    box = source.extent.to_crs(crs).boundingbox
+    own = source if source.crs == crs else source.to_crs(crs)
+    width, height = (size or abs(float(step)) for size, step in zip(sizes, own.resolution.xy, strict=True))
+    # A pixel that would reach beyond the extent by rounding errors alone is none.
+    columns, rows = (max(math.ceil(n - 1e-6), 1) for n in ((box.right - box.left) / width, box.span_y / height))
+    left = box.left if align.endswith("left") else box.right - columns * width
+    top = box.top if align.startswith("upper") else box.bottom + rows * height
+    return GeoBox((rows, columns), Affine(width, 0, left, 0, -height, top), crs)
+
+
+def _warped(data: xr.DataArray, grid: GeoBox, method: str) -> xr.DataArray:
+    """Return the cube on another grid; what lies outside of it is no data, for which integers become floats."""
+    values = data if data.dtype.kind == "f" else data.astype(np.result_type(data.dtype, np.float32))
+    ordered = values.transpose(..., "y", "x")
+    warped = ordered.odc.reproject(grid, resampling=_METHODS.get(method, method), dst_nodata=np.nan)
+    names = dict(zip(warped.odc.spatial_dims, ("y", "x"), strict=True))
+    moved: xr.DataArray = warped.rename({old: new for old, new in names.items() if old != new})
+    moved.attrs = dict(data.attrs)
+    return moved.transpose(*data.dims)
+
+
+def _shared_dates(data: xr.DataArray, target: xr.DataArray, dimension: str | None) -> list[str]:
+    for name, cube in (("data", data), ("target", target)):
+        require_cube(cube, name, "resample_cube_temporal")
+        if dimension is not None:
+            require_dimension(cube, dimension, "resample_cube_temporal", "dimension")
+    asked = [dimension] if dimension is not None else [str(d) for d in data.dims if d in target.dims]
+    dates = [d for d in asked if data[d].dtype.kind == "M" and target[d].dtype.kind == "M"]
+    if not dates:
+        wanted = f"'{dimension}' has no dates as labels in both cubes" if dimension else "the cubes share none"
+        message = f"'resample_cube_temporal' needs a temporal dimension that both cubes have: {wanted}."
+        raise OpenEOError("DimensionMismatch", message)
+    return dates
+
+
+def _nanoseconds(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    return dates.astype("datetime64[ns]").astype(np.int64)
+
+
+def _nearest_valid(
+    data: xr.DataArray, dimension: str, ranked: NDArray[np.intp], near: NDArray[np.bool_]
+) -> xr.DataArray:
+    """Return for each row of `ranked` the first valid value among the `near` ones of its labels."""
+    values = data if data.dtype.kind == "f" else data.astype(np.result_type(data.dtype, np.float32))
+    found = []
+    for order, close in zip(ranked, near, strict=True):
+        best = xr.full_like(values.isel({dimension: order[0]}, drop=True), np.nan)
+        for position in [i for i in order if close[i]][::-1]:
+            candidate = values.isel({dimension: position}, drop=True)
+            best = candidate.where(np.isfinite(candidate), best)
+        found.append(best)
+    return xr.concat(found, dim=dimension, join="exact").transpose(*data.dims)

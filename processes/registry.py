@@ -1,0 +1,185 @@
+"""The processes that this back-end offers: one table from id to function, and where the specification comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+from processes.graph.package import Process, ProcessRegistry
+
+# isort: split
+# The parser package comes first: it keeps Python's recursion limit, which openeo-processes-dask would have raised.
+from openeo_processes_dask.process_implementations import math, text
+from openeo_processes_dask.process_implementations.cubes.apply import apply_kernel
+
+from processes.implementations.load_collection import load_collection
+from processes.implementations.multimodal_embed import multimodal_embed
+from processes.overrides import (
+    aggregate,
+    apply,
+    arrays,
+    comparison,
+    cubes,
+    dates,
+    filters,
+    logic,
+    mask,
+    merge,
+    messages,
+    polygons,
+    reduce,
+    resample,
+    series,
+)
+from processes.overrides import math as numbers
+from processes.overrides.elementwise import on_numbers
+from processes.save import save_result
+
+Functions = Mapping[str, Callable[..., Any]]
+
+
+def _round(x: Any, p: int = 0) -> Any:
+    return on_numbers(partial(math._round, p=int(p)))(x)
+
+
+# As they come with openeo-processes-dask.
+BASE: Functions = {
+    **{
+        id: on_numbers(getattr(math, id))
+        for id in (
+            "absolute", "add", "arccos", "arcosh", "arcsin", "arctan", "arctan2", "arsinh", "artanh", "ceil", "cos",
+            "cosh", "divide", "exp", "floor", "ln", "log", "multiply", "sgn", "sin", "sinh", "sqrt", "subtract", "tan",
+            "tanh",
+        )
+    },
+    "apply_kernel": apply_kernel,
+    "constant": math.constant,
+    "e": math.e,
+    "pi": math.pi,
+    "round": _round,
+    "text_begins": text.text_begins,
+    "text_contains": text.text_contains,
+    "text_ends": text.text_ends,
+}  # fmt: skip
+
+# Where that package's break the specification or compute while the graph is built.
+OVERRIDES: Functions = {
+    "add_dimension": cubes.add_dimension,
+    "aggregate_spatial": aggregate.aggregate_spatial,
+    "aggregate_temporal": aggregate.aggregate_temporal,
+    "aggregate_temporal_period": aggregate.aggregate_temporal_period,
+    "all": logic.all_,
+    "and": logic.and_,
+    "any": logic.any_,
+    "apply": apply.apply,
+    "apply_dimension": apply.apply_dimension,
+    "apply_neighborhood": apply.apply_neighborhood,
+    "apply_polygon": polygons.apply_polygon,
+    "array_append": arrays.array_append,
+    "array_apply": arrays.array_apply,
+    "array_concat": arrays.array_concat,
+    "array_contains": arrays.array_contains,
+    "array_create": arrays.array_create,
+    "array_element": arrays.array_element,
+    "array_filter": arrays.array_filter,
+    "array_find": arrays.array_find,
+    "array_interpolate_linear": series.array_interpolate_linear,
+    "array_labels": arrays.array_labels,
+    "between": comparison.between,
+    "clip": numbers.clip,
+    "count": arrays.count,
+    "create_data_cube": cubes.create_data_cube,
+    "cummax": series.cummax,
+    "cummin": series.cummin,
+    "cumproduct": series.cumproduct,
+    "cumsum": series.cumsum,
+    "date_between": dates.date_between,
+    "date_difference": dates.date_difference,
+    "date_shift": dates.date_shift,
+    "dimension_labels": cubes.dimension_labels,
+    "drop_dimension": cubes.drop_dimension,
+    "eq": comparison.eq,
+    "extrema": numbers.extrema,
+    "filter_bands": filters.filter_bands,
+    "filter_bbox": filters.filter_bbox,
+    "filter_labels": filters.filter_labels,
+    "filter_spatial": filters.filter_spatial,
+    "filter_temporal": filters.filter_temporal,
+    "first": arrays.first,
+    "gt": comparison.gt,
+    "gte": comparison.gte,
+    "if": logic.if_,
+    "inspect": messages.inspect,
+    "int": numbers.int_,
+    "is_infinite": comparison.is_infinite,
+    "is_nan": comparison.is_nan,
+    "is_nodata": comparison.is_nodata,
+    "is_valid": comparison.is_valid,
+    "last": arrays.last,
+    "linear_scale_range": numbers.linear_scale_range,
+    "lt": comparison.lt,
+    "lte": comparison.lte,
+    "mask": mask.mask,
+    "mask_polygon": mask.mask_polygon,
+    "max": numbers.max_,
+    "mean": numbers.mean,
+    "median": numbers.median,
+    "merge_cubes": merge.merge_cubes,
+    "min": numbers.min_,
+    "mod": numbers.mod,
+    "ndvi": cubes.ndvi,
+    "neq": comparison.neq,
+    "normalized_difference": numbers.normalized_difference,
+    "not": logic.not_,
+    "or": logic.or_,
+    "order": arrays.order,
+    "power": numbers.power,
+    "product": numbers.product,
+    "quantiles": numbers.quantiles,
+    "rearrange": arrays.rearrange,
+    "reduce_dimension": reduce.reduce_dimension,
+    "reduce_spatial": reduce.reduce_spatial,
+    "rename_dimension": cubes.rename_dimension,
+    "rename_labels": cubes.rename_labels,
+    "resample_cube_spatial": resample.resample_cube_spatial,
+    "resample_cube_temporal": resample.resample_cube_temporal,
+    "resample_spatial": resample.resample_spatial,
+    "sd": numbers.sd,
+    "sort": arrays.sort,
+    "sum": numbers.sum_,
+    "text_concat": messages.text_concat,
+    "variance": numbers.variance,
+    "xor": logic.xor,
+}
+
+# What only a back-end can do.
+OWN: Functions = {
+    "load_collection": load_collection,
+    "multimodal_embed": multimodal_embed,
+    "save_result": save_result,
+}
+
+
+def build_registry(functions: Functions | None = None) -> ProcessRegistry:
+    """Return a new registry of all processes, in the namespace ``predefined``.
+
+    Parameters
+    ----------
+    functions : mapping of str to callable, optional
+        Implementations by process id instead of `BASE`, `OVERRIDES` and `OWN`.
+    """
+    registry = ProcessRegistry()
+    for id, function in (functions or {**BASE, **OVERRIDES, **OWN}).items():
+        registry[id] = Process(spec=read_spec(id), implementation=function)
+    return registry
+
+
+def read_spec(id: str) -> dict[str, Any]:
+    """Return the specification of a process: our own where there is one, else that of openeo-processes-dask."""
+    own = files("processes") / "specs" / f"{id}.json"
+    theirs = files("openeo_processes_dask") / "specs" / "openeo-processes" / f"{id}.json"
+    spec: dict[str, Any] = json.loads((own if own.is_file() else theirs).read_text(encoding="utf-8"))
+    return spec

@@ -1,0 +1,49 @@
+"""`save_result`: what shall be delivered, and in which format. Writing it is the back-end's task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from processes.errors import OpenEOError
+
+
+@dataclass(frozen=True, eq=False)
+class SaveRequest:
+    """The value of a graph that ends in `save_result`: `data`, still lazy, to be written in `format`."""
+
+    data: Any
+    format: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None) -> SaveRequest:
+    """Make the processed data available in the given file format.
+
+    Nothing is computed or written here, and the back-end that knows its formats decides whether `format` is one.
+
+    Parameters
+    ----------
+    data : Any
+        The data to deliver.
+    format : str
+        The file format; case insensitive.
+    options : mapping, optional
+        The file format's parameters.
+
+    Raises
+    ------
+    OpenEOError
+        ProcessParameterInvalid when `format` is no text or `options` no object.
+    """
+    if not isinstance(format, str) or not format.strip():
+        raise _invalid("format", f"{format!r} is not the name of a file format; see GET /file_formats.")
+    if options is not None and not isinstance(options, Mapping):
+        raise _invalid("options", f"{options!r} is not an object of format parameters; leave it out for the defaults.")
+    return SaveRequest(data, format.strip(), dict(options or {}))
+
+
+def _invalid(parameter: str, reason: str) -> OpenEOError:
+    message = f"The value passed for parameter '{parameter}' in process 'save_result' is invalid: {reason}"
+    return OpenEOError("ProcessParameterInvalid", message)

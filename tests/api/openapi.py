@@ -1,0 +1,59 @@
+"""Answers held against the API's own description, `openapi.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft4Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT4
+
+NAME = "urn:openapi"
+
+
+class OpenApi:
+    """The schemas of one OpenAPI 3.0 document; its dialect is JSON schema draft 4 with `nullable`."""
+
+    def __init__(self, path: Path) -> None:
+        self._document = _as_json_schema(yaml.safe_load(path.read_text(encoding="utf-8")))
+        resource = Resource.from_contents(self._document, default_specification=DRAFT4)
+        self._registry = Registry().with_resource(NAME, resource)
+
+    def faults(self, value: Any, method: str, path: str, status: int = 200) -> list[str]:
+        """Return what is wrong with the JSON answer to an operation."""
+        content = self._document["paths"][path][method]["responses"][str(status)]["content"]
+        media_type = next(iter(content))
+        return self._check(value, "paths", path, method, "responses", str(status), "content", media_type, "schema")
+
+    def error_faults(self, value: Any) -> list[str]:
+        """Return what is wrong with an error."""
+        return self._check(value, "components", "schemas", "error")
+
+    def component_faults(self, value: Any, name: str) -> list[str]:
+        """Return what is wrong with a value of a named schema."""
+        return self._check(value, "components", "schemas", name)
+
+    def _check(self, value: Any, *place: str) -> list[str]:
+        pointer = "/".join(part.replace("~", "~0").replace("/", "~1") for part in place)
+        schema = {"$ref": f"{NAME}#/{pointer}"}
+        validator = Draft4Validator(schema, registry=self._registry)
+        return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]
+
+
+def _as_json_schema(value: Any) -> Any:
+    """Write `nullable: true` as JSON schema does, and `oneOf` as `anyOf`.
+
+    The document means "one of these kinds" where a value is often of several: whatever has `minimum` and `maximum` is
+    both a range and a JSON schema, and every data type is also a "Generic" one.
+    """
+    if isinstance(value, list):
+        return [_as_json_schema(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    names = {"oneOf": "anyOf"} if "anyOf" not in value else {}
+    plain = {names.get(key, key): _as_json_schema(item) for key, item in value.items() if key != "nullable"}
+    if value.get("nullable") is True and "type" in value:
+        return {"anyOf": [{"type": "null"}, plain]}
+    return plain

@@ -1,0 +1,201 @@
+"""The Dask cluster as web processes use it, on a real scheduler and worker within this process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from distributed import LocalCluster
+from distributed.scheduler import KilledWorker
+
+from backend.sync.cluster import DaskCluster, _of_task
+from backend.sync.deadline import Deadline
+from backend.sync.plugin import RequestsPlugin
+from backend.sync.request import SyncRequest
+from processes.errors import OpenEOError
+from udf import InputError
+
+SOON = 15.0
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalCluster]:
+    with (
+        dask.config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}),
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
+        ) as local,
+    ):
+        yield local
+
+
+@pytest.fixture(scope="module")
+def cluster(local: LocalCluster) -> Iterator[DaskCluster]:
+    made = DaskCluster(local.scheduler_address)
+    yield made
+    made.close()
+
+
+def asked(identifier: str, user: str = "anna") -> SyncRequest:
+    return SyncRequest(identifier, user, {})
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Return the first true value of `condition`."""
+    end = time.monotonic() + SOON
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    return pytest.fail("what was waited for did not come")
+
+
+def counting(path: Path, blocks: int, seconds: float = 0.0) -> xr.DataArray:
+    """Return a lazy cube that adds a line to `path` for every block computed."""
+
+    def block(x: np.ndarray, block_id: Any = None) -> np.ndarray:
+        time.sleep(seconds)
+        with path.open("a") as file:
+            file.write(f"{block_id}\n")
+        return x
+
+    data = da.ones((blocks, 4), chunks=(1, 4)).map_blocks(
+        block, dtype=float, meta=np.empty((0, 0)), name=f"counting-{path}"
+    )
+    return xr.DataArray(data, dims=("t", "x"))
+
+
+def run_aside(function: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Run a function in a thread; its value or its failure comes into the list."""
+    outcome: list[Any] = []
+
+    def target() -> None:
+        try:
+            outcome.append(function())
+        except OpenEOError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    return thread, outcome
+
+
+def test_shared_parts_are_computed_once(cluster: DaskCluster, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    data = counting(log, 5)
+    value = {"mean": data.mean("t"), "count": [data.count("t"), 7]}
+    computed = cluster.compute(asked("once"), value, Deadline(60))
+    assert computed["mean"].values.tolist() == [1, 1, 1, 1]
+    assert computed["count"][0].values.tolist() == [5, 5, 5, 5]
+    assert computed["count"][1] == 7
+    assert len(log.read_text().splitlines()) == 5
+
+
+def test_values_in_memory_need_no_cluster() -> None:
+    assert DaskCluster("tcp://127.0.0.1:1").compute(asked("x"), [1, "a"], Deadline(1)) == [1, "a"]
+
+
+def test_progress_counts_the_tasks_of_ones_own(cluster: DaskCluster, tmp_path: Path) -> None:
+    data = counting(tmp_path / "log", 8, 0.2)
+    thread, _ = run_aside(lambda: cluster.compute(asked("mine"), data, Deadline(60)))
+
+    def own() -> Any:
+        return next((item for item in cluster.progress("anna") if item.id == "mine"), None)
+
+    first = until(lambda: (item := own()) and item.total > 8 and item)
+    assert cluster.progress("ben") == []
+    other_process = DaskCluster(cluster._address)
+    half = until(lambda: next((i for i in other_process.progress("anna") if 4 <= i.done < i.total), None))
+    other_process.close()
+    assert half.total == first.total
+    assert 0 < half.to_dict()["percent"] < 100
+    thread.join()
+    assert own() is None
+
+
+def test_a_timeout_drops_the_tasks(cluster: DaskCluster, local: LocalCluster, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    data = counting(log, 100, 0.1)
+    with pytest.raises(OpenEOError) as stopped:
+        cluster.compute(asked("late"), data, Deadline(0.5))
+    assert stopped.value.code == "RequestTimeout"
+    until(lambda: not local.scheduler.tasks)
+    time.sleep(0.3)
+    done = len(log.read_text().splitlines())
+    time.sleep(0.5)
+    assert len(log.read_text().splitlines()) == done < 30
+
+
+def test_dropping_one_request_leaves_an_equal_one_alone(cluster: DaskCluster, tmp_path: Path) -> None:
+    data = counting(tmp_path / "log", 10, 0.1)
+    thread, outcome = run_aside(lambda: cluster.compute(asked("stays"), data, Deadline(60)))
+    with pytest.raises(OpenEOError):
+        cluster.compute(asked("goes"), data, Deadline(0.3))
+    thread.join()
+    np.testing.assert_array_equal(outcome[0].values, np.ones((10, 4)))
+
+
+def _fail(error: Exception) -> Any:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OpenEOError("NoDataAvailable", "3 dates only"), "NoDataAvailable", "3 dates only"),
+        (InputError("divide them by 10000"), "ProcessParameterInvalid", "divide them by 10000"),
+        (MemoryError(), "ProcessGraphComplexity", "memory"),
+    ],
+)
+def test_failures_of_tasks_keep_their_code(cluster: DaskCluster, error: Exception, code: str, words: str) -> None:
+    with pytest.raises(OpenEOError, match=words) as raised:
+        cluster.compute(asked(f"fails-{words}"), dask.delayed(_fail)(error), Deadline(60))
+    assert raised.value.code == code
+
+
+def test_workers_that_are_killed_stand_for_too_little_memory() -> None:
+    state = SimpleNamespace(address="tcp://127.0.0.1:1")
+    error = _of_task(KilledWorker("task", state, 3))
+    assert isinstance(error, OpenEOError)
+    assert (error.code, error.status) == ("ProcessGraphComplexity", 400)
+
+
+def test_defects_of_tasks_are_no_openeo_errors(cluster: DaskCluster) -> None:
+    with pytest.raises(FileNotFoundError, match="inside"):
+        cluster.compute(asked("defect"), dask.delayed(_fail)(FileNotFoundError("inside")), Deadline(60))
+
+
+def test_an_absent_cluster_is_busy_and_does_not_hold_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.sync.cluster.CONNECT_SECONDS", 0.3)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        absent = DaskCluster(f"tcp://127.0.0.1:{silent.getsockname()[1]}")
+        assert absent.workers() is None
+        start = time.monotonic()
+        with pytest.raises(OpenEOError) as busy:
+            absent.compute(asked("x"), da.ones(3), Deadline(10))
+        assert (busy.value.code, busy.value.status) == ("InfrastructureBusy", 503)
+        assert time.monotonic() - start < 0.2
+
+
+def test_workers_are_counted(cluster: DaskCluster) -> None:
+    assert cluster.workers() == 1
+
+
+def test_a_web_process_that_dies_leaves_no_requests() -> None:
+    plugin = RequestsPlugin()
+    plugin.begin("r1", "anna", 0.0, "client-a")
+    plugin.begin("r2", "anna", 0.0, "client-b")
+    plugin.remove_client(None, "client-a")
+    assert [entry["id"] for entry in plugin.progress("anna")] == ["r2"]

@@ -1,0 +1,52 @@
+"""Fixtures: a registry with a process that gives the test's cube, and a scheduler that refuses to compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import dask
+import pytest
+import xarray as xr
+
+from processes.graph.package import ProcessRegistry
+from processes.registry import build_registry
+from tests.processes.graph.graphs import fake_process, parameter
+
+
+@pytest.fixture
+def raise_if_computes() -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which Dask raises as soon as anything is computed."""
+
+    def refuse(graph: Any, keys: Any, **_: Any) -> Any:
+        raise AssertionError(f"computed {keys!r:.200} while the graph was built")
+
+    @contextmanager
+    def context() -> Iterator[None]:
+        with dask.config.set(scheduler=refuse):
+            yield
+
+    return context
+
+
+@pytest.fixture(scope="session")
+def registry() -> ProcessRegistry:
+    """Return the real registry, and in it `cube`: a process that returns the parameter of that name."""
+    registry = build_registry()
+    registry["cube"] = fake_process("cube", lambda cube: cube, parameter("cube"))
+    return registry
+
+
+@pytest.fixture
+def build(
+    registry: ProcessRegistry, raise_if_computes: Callable[[], AbstractContextManager[None]]
+) -> Callable[..., xr.DataArray]:
+    """Return a function that evaluates a flat graph without letting anything compute."""
+    from tests.processes.graph.graphs import run
+
+    def build(graph: dict[str, Any], **parameters: Any) -> xr.DataArray:
+        with raise_if_computes():
+            return run(registry, graph, **parameters)
+
+    return build
