@@ -24,8 +24,8 @@ def json_object() -> dict[str, Any]:
     """
     if request.mimetype != "application/json":
         given = request.mimetype or "none"
-        message = f"The media type {given} is not supported. Allowed: application/json"
-        raise OpenEOError("ContentTypeInvalid", message, 415)
+        message = f"The media type {given[:100]} is not supported. Allowed: application/json"
+        raise OpenEOError("ContentTypeInvalid", message)
     value = parse_json(request.get_data(cache=False))
     if not isinstance(value, dict):
         raise OpenEOError("ProcessInvalid", f"The request body must be a JSON object, not {_kind(value)}.")

@@ -1,7 +1,7 @@
 """The openEO form of every failure, and the one table from HTTP failures to openEO codes.
 
-`OpenEOError` carries its own code and status. Werkzeug's HTTP exceptions are translated by `HTTP_CODES`. Anything
-else is a defect of ours: the client learns only its id, the log has the rest.
+`OpenEOError` carries its own code and status. Werkzeug's HTTP exceptions are translated by `HTTP_CODES`; their status
+becomes that of the openEO code. Anything else is a defect of ours: the client learns only its id, the log has the rest.
 """
 
 from __future__ import annotations
@@ -52,6 +52,8 @@ def _http_error(error: HTTPException) -> Response:
         code, template = HTTP_CODES[status]
         limit = request.max_content_length
         message = template.format(path=request.path, method=request.method, allowed=allowed, limit=limit)
+        # The one that has no code of its own: the method is unsupported here, not the server's whole feature.
+        status = 405 if status == 405 else OpenEOError(code, message).status
     response = error_response(OpenEOError(code, message, status))
     if isinstance(error, MethodNotAllowed):
         response.headers["Allow"] = ", ".join(methods)

@@ -56,5 +56,14 @@ def configure_logging(part: str, log_format: str = "human", level: str = "info")
         logger.handlers[:] = []
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+    logging.getLogger("distributed.worker").addFilter(_is_no_failed_task)
     # Warns on import of processes that we do not use.
     logging.getLogger("openeo_processes_dask").setLevel(logging.ERROR)
+
+
+def _is_no_failed_task(record: logging.LogRecord) -> bool:
+    """Leave out what Dask tells of failed tasks, arguments and all.
+
+    The request's own failure reaches whoever asked; where it is a defect, the web process logs it with its traceback.
+    """
+    return not str(record.msg).startswith("Compute Failed")

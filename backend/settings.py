@@ -34,7 +34,7 @@ def _about(
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server is told at start; `settings_table` prints the meaning of each field."""
+    """What a server is told at start; `backend.settings_page` prints the meaning of each field."""
 
     host: str = _setting("127.0.0.1", "address that the web server listens on")
     port: int = _setting(8080, "port that the web server listens on", least=0, most=65535)
@@ -119,8 +119,9 @@ def settings_table() -> str:
     """Return the table of all settings as Markdown."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for item in fields(Settings):
-        default = "" if item.default is None else f"`{item.default}`"
-        choices = " or ".join(item.metadata["choices"])
+        value = {True: 1, False: 0}[item.default] if item.type == "bool" else item.default  # type: ignore[index]
+        default = "" if value is None else f"`{value}`"
+        choices = ", ".join(item.metadata["choices"])
         text = item.metadata["text"] + (f" ({choices})" if choices else "")
         rows.append(f"| `{PREFIX}{item.name.upper()}` | {default} | {text} |")
     return "\n".join(rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,12 @@ from models.folders import PACKAGED
 from models.network import TwoStageModel
 from models.preprocessing import mask_clouds, preprocess
 from models.store import save_model
-from models.training.fit import TrainingScene, center_errors, fit_fusion, fit_modality, initialise, make_scene
+from models.training.fit import Effort, center_errors, fit_fusion, fit_modality
+from models.training.initialise import initialise
+from models.training.scenes import TrainingScene, make_scene
 from processes.simulation import Climate, LandscapeShares, SceneSpec, simulate_scene
 
+EFFORT = Effort()
 BANDS = published_modalities()[1].bands
 
 
@@ -64,10 +67,7 @@ class Report:
 def main() -> None:
     """Train, evaluate, save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--steps", type=int, default=1000, help="steps of stage 1 for Sentinel-2; half as many for Sentinel-1"
-    )
-    parser.add_argument("--scenes", type=int, default=16, help="simulated scenes to train on")
+    parser.add_argument("--scenes", type=int, default=12, help="simulated scenes to train on")
     parser.add_argument("--output", type=Path, default=PACKAGED / "demo")
     options = parser.parse_args()
     begin = time.monotonic()
@@ -76,11 +76,10 @@ def main() -> None:
     held_out = [simulated(model, seed) for seed in range(900, 904)]
     print(f"{sum(len(s.windows) for s in scenes)} windows in {len(scenes)} scenes, {time.monotonic() - begin:.0f} s")
     initialise(model, scenes)
-    steps = {"s1": options.steps // 2, "s2": options.steps}
     for modality in model.encoders:
-        fit_modality(model, modality, scenes, steps[modality], rate=7e-4, bf16=True, report=Report())
-    fit_fusion(model, scenes, windows=6000, steps=6000, report=Report())
-    errors = center_errors(model, held_out, windows=800)
+        fit_modality(model, modality, scenes, EFFORT, report=Report())
+    fit_fusion(model, scenes, windows=1200, steps=3000, report=Report())
+    errors = center_errors(model, held_out, windows=240)
     minutes = (time.monotonic() - begin) / 60
     print(errors, f"{minutes:.0f} minutes")
     save_model(options.output, _card(model.card, options, errors, minutes), model.state_dict(), torch.float16)
@@ -96,8 +95,7 @@ def _card(card: ModelCard, options: argparse.Namespace, errors: dict, minutes: f
         license="Apache-2.0",
         training={
             "data": f"{options.scenes} simulated scenes of 48 x 48 pixels and one year, many landscapes and climates",
-            "stage1_steps": {"s1": options.steps // 2, "s2": options.steps},
-            "windows_per_step": 16,
+            "stage1": asdict(EFFORT),
             "minutes_on_two_cpu_cores": round(minutes),
             "center_error_on_held_out_simulated_scenes": {
                 m: {k: round(v, 5) for k, v in e.items()} for m, e in errors.items()

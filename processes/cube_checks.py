@@ -31,8 +31,8 @@ def require_dimensions(cube: xr.DataArray, parameter: str, process: str) -> None
     if extra:
         raise OpenEOError(
             "ProcessParameterInvalid",
-            f"The cube passed for parameter '{parameter}' of '{process}' has the dimension(s) {', '.join(extra)} beside "
-            f"x, y, t and bands. Reduce or drop them first.",
+            f"The cube passed for parameter '{parameter}' of '{process}' has the dimension(s) {', '.join(extra)} "
+            f"beside x, y, t and bands. Reduce or drop them first.",
         )
 
 
@@ -42,7 +42,7 @@ def require_dates(cube: xr.DataArray, parameter: str, process: str) -> None:
         raise OpenEOError(
             "ProcessParameterInvalid",
             f"The labels of t in parameter '{parameter}' of '{process}' are no dates "
-            f"({', '.join(map(str, cube['t'].values[:2]))}, ...). Pass a cube whose dates have not been aggregated away.",
+            f"({', '.join(map(str, cube['t'].values[:2]))}, ...). Pass a cube whose dates were not aggregated away.",
         )
     if len(np.unique(cube["t"].values)) != cube.sizes["t"]:
         raise OpenEOError(

@@ -48,7 +48,3 @@ class Environment:
     def with_halo(self, halo: Halo | None) -> Environment:
         """Return the environment in which loads reach `halo` further."""
         return replace(self, halo=halo)
-
-    def with_parameters(self, parameters: Mapping[str, Any]) -> Environment:
-        """Return the environment of a graph that is called with `parameters`."""
-        return replace(self, parameters=dict(parameters))

@@ -53,3 +53,9 @@ class OpenEOError(Exception):
     def __reduce__(self) -> tuple[type[OpenEOError], tuple[str, str, int]]:
         """Survive the way back from a Dask worker, code and all."""
         return (OpenEOError, (self.code, self.message, self.status))
+
+
+def invalid(parameter: str, process: str, reason: str) -> OpenEOError:
+    """Return the error for a parameter value that a process cannot take; `reason` says what would do."""
+    message = f"The value passed for parameter '{parameter}' in process '{process}' is invalid: {reason.rstrip('.')}."
+    return OpenEOError("ProcessParameterInvalid", message)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from processes.errors import OpenEOError
+from processes.errors import invalid
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +38,11 @@ def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None
         ProcessParameterInvalid when `format` is no text or `options` no object.
     """
     if not isinstance(format, str) or not format.strip():
-        raise _invalid("format", f"{format!r} is not the name of a file format; see GET /file_formats.")
+        raise invalid("format", "save_result", f"{format!r} is not the name of a file format; see GET /file_formats.")
     if options is not None and not isinstance(options, Mapping):
-        raise _invalid("options", f"{options!r} is not an object of format parameters; leave it out for the defaults.")
+        raise invalid(
+            "options",
+            "save_result",
+            f"{options!r} is not an object of format parameters; leave it out for the defaults.",
+        )
     return SaveRequest(data, format.strip(), dict(options or {}))
-
-
-def _invalid(parameter: str, reason: str) -> OpenEOError:
-    message = f"The value passed for parameter '{parameter}' in process 'save_result' is invalid: {reason}"
-    return OpenEOError("ProcessParameterInvalid", message)

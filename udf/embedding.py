@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from models.frames.windows import EDGE
 from models.preprocessing import mask_clouds, preprocess
 from udf.model_shelf import ModelReference, model_on_this_worker
 
+SMALLEST, LARGEST = 8, 32  # pixels on a tile's side
 MOSTLY = 0.5  # share of a block's values
 BRIGHTEST = 2.0  # reflectance: clouds reach 1.2, snow and glint little more
 
@@ -58,7 +60,7 @@ def embed_lazily(
     rows, columns : slice
         The part of the grid to embed, with explicit ends.
     tile : int, optional
-        Side of a tile in pixels; by default smaller for small areas, so that all workers get some.
+        Side of a tile in pixels; by default by `tile_side`.
 
     Returns
     -------
@@ -83,7 +85,8 @@ def embed_lazily(
             shape = (model.card.size, int(wanted.sum()), y.stop - y.start, x.stop - x.start)
             line.append(da.from_delayed(part, shape, np.float32))
         blocks.append(line)
-    return da.block(blocks)
+    whole: da.Array = da.block(blocks)
+    return whole
 
 
 def embed_block(
@@ -114,8 +117,12 @@ def embed_block(
 
 
 def tile_side(longest: int) -> int:
-    """Side of a tile in pixels for an area whose longer side is `longest`."""
-    return 16 if longest <= 64 else 32 if longest <= 256 else 64
+    """Side of a tile in pixels for an area whose longer side is `longest`.
+
+    Sixteen tiles or more, so that all workers get some and progress shows; the halo is read again for each, but
+    computing a pixel takes far longer than reading its surroundings.
+    """
+    return min(max(math.ceil(longest / 4), SMALLEST), LARGEST)
 
 
 def _refuse_digital_numbers(reflectance: NDArray[np.float32]) -> None:

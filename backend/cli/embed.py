@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from processes.environment import Environment
+    from processes.sources import CollectionSource
 
 
 @click.command()
@@ -42,40 +44,53 @@ def embed(
 
     if output.exists():
         raise click.UsageError(f"--output {output} exists; remove it or choose another name")
-    env = _environment(s2, s1, data)
+    env = _environment(name, s2, s1, data)
     extent = dict(zip(("west", "south", "east", "north"), bbox, strict=True)) | {"crs": crs} if bbox else None
+    dates = list(interval) if interval else None
     wide_env = env.with_halo(halo({"model": name}, env))
-    cubes = {
-        which: [load_collection(id, extent, list(interval) if interval else None, env=own) for id in env.catalog.ids()]
-        for which, own in (("asked", env), ("wide", wide_env))
-    }
-    wide = {"data": cubes["wide"][0], "others": cubes["wide"][1:]}
-    _write(multimodal_embed(cubes["asked"][0], cubes["asked"][1:], name, env=env, wide=wide), output)
+    asked, wide = ([load_collection(id, extent, dates, env=own) for id in env.catalog.ids()] for own in (env, wide_env))
+    surroundings = {"data": wide[0], "others": wide[1:]}
+    _write(multimodal_embed(asked[0], asked[1:], name, env=env, wide=surroundings), output)
 
 
-def _environment(s2: Path, s1: Path, data: Path) -> Environment:
-    from models.folders import PACKAGED
+def _environment(model: str, s2: Path, s1: Path, data: Path) -> Environment:
+    from models.folders import PACKAGED, ModelNotFound
     from processes.environment import Environment
     from udf import ModelShelf
 
     models = ModelShelf((PACKAGED, settings_of(data).data / "models"))
-    return Environment(catalog=_TwoCollections(s2, s1), models=models)
+    try:
+        card = models.get(model).card
+    except ModelNotFound as error:
+        raise click.ClickException(str(error)) from error
+    paths = {"s2": s2, "s1": s1}
+    return Environment(
+        catalog=_Chosen({m: _with_bands(paths[m], card.modality(m).bands) for m in paths}), models=models
+    )
 
 
-class _TwoCollections:
+def _with_bands(path: Path, bands: Sequence[str]) -> CollectionSource:
+    """The collection at a path that has the bands a sensor needs."""
+    from processes.sources import open_source
+
+    for source in open_source(path):
+        if set(bands) <= set(source.metadata()["cube:dimensions"]["bands"]["values"]):
+            return source
+    raise click.ClickException(f"no collection at {path} has all of the bands {', '.join(bands)}")
+
+
+class _Chosen:
     """The collections named on the command line, as a catalogue."""
 
-    def __init__(self, *paths: Path) -> None:
-        from processes.sources import open_source
-
-        self._sources = {str(path): open_source(path)[0] for path in paths}
+    def __init__(self, sources: dict[str, CollectionSource]) -> None:
+        self._sources = sources
 
     def ids(self) -> list[str]:
-        """The paths, in the order given."""
+        """The sensors, Sentinel-2 first."""
         return list(self._sources)
 
-    def get(self, id: str):
-        """The collection at that path."""
+    def get(self, id: str) -> CollectionSource:
+        """The collection of that sensor."""
         return self._sources[id]
 
 

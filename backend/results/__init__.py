@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.results.base import ResultFormat
+from backend.results.base import ResultFormat, options_text
 from backend.results.csv_format import Csv
 from backend.results.gtiff import GTiff
 from backend.results.json_format import Json
@@ -15,7 +15,7 @@ from processes.errors import OpenEOError
 
 FORMATS: tuple[ResultFormat, ...] = (GTiff(), NetCDF(), Png(), Json(), Csv())
 
-__all__ = ["FORMATS", "ResultFormat", "default_format", "find_format"]
+__all__ = ["FORMATS", "ResultFormat", "default_format", "find_format", "options_text"]
 
 
 def find_format(name: str) -> ResultFormat:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from processes.errors import OpenEOError
 
 Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of `save_result`: what it means, and the words that it takes; where there are none, a number."""
+
+    meaning: str
+    words: tuple[str, ...] = ()
 
 
 class ResultFormat(Protocol):
@@ -20,7 +30,7 @@ class ResultFormat(Protocol):
     media_type: ClassVar[str]
     suffix: ClassVar[str]
     gis_data_types: ClassVar[tuple[str, ...]]
-    parameters: ClassVar[dict[str, dict[str, Any]]]
+    options: ClassVar[Mapping[str, Option]]
 
     def check(self, value: Any, options: Options) -> None:
         """Refuse, before anything is computed, a lazy value that this format cannot hold."""
@@ -34,14 +44,23 @@ class ResultFormat(Protocol):
 def check_options(form: ResultFormat, options: Options) -> None:
     """Refuse options that the format does not have, or values that an option does not take."""
     for name, value in options.items():
-        if name not in form.parameters:
-            known = ", ".join(form.parameters) or "none"
+        if name not in form.options:
+            known = ", ".join(form.options) or "none"
             raise invalid_option(name, f"{form.name} has no such option; it has: {known}")
-        schema = form.parameters[name]
-        if schema["type"] == "number" and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise invalid_option(name, f"{value!r} is no number")
-        if "enum" in schema and value not in schema["enum"]:
-            raise invalid_option(name, f"{value!r} is none of {', '.join(schema['enum'])}")
+        words = form.options[name].words
+        if words and value not in words:
+            raise invalid_option(name, f"{value!r} is none of {', '.join(words)}")
+        if not words and not _is_finite(value):
+            raise invalid_option(name, f"{value!r} is no finite number")
+
+
+def options_text(form: ResultFormat) -> str:
+    """Describe the options of a format, as an addition to its description."""
+    return "".join(f"\n\nOption `{name}`: {option.meaning}" for name, option in form.options.items())
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def invalid_option(name: str, reason: str) -> OpenEOError:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
 
-from backend.results.base import Options, check_options, unsuitable
+from backend.results.base import Option, Options, check_options, unsuitable
 from backend.results.raster import label_texts
 from backend.results.text import check_size
 
@@ -28,7 +28,7 @@ class Csv:
     media_type: ClassVar[str] = "text/csv"
     suffix: ClassVar[str] = ".csv"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "vector", "table")
-    parameters: ClassVar[dict[str, dict[str, Any]]] = {}
+    options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:
         """Refuse what is no cube, and cubes that are too large to be read as text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 
-from backend.results.base import Options, check_options, unsuitable
+from backend.results.base import Option, Options, check_options, unsuitable
 from backend.results.raster import Layers, check_raster, layers_of
 
 BLOCK = 512
@@ -31,7 +32,7 @@ class GTiff:
     media_type: ClassVar[str] = "image/tiff; application=geotiff"
     suffix: ClassVar[str] = ".tif"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster",)
-    parameters: ClassVar[dict[str, dict[str, Any]]] = {}
+    options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:
         """Refuse what is no raster cube, and more layers than a TIFF has room for."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import xarray as xr
 
-from backend.results.base import Options, check_options
+from backend.results.base import Option, Options, check_options
 from backend.results.text import check_size, jsonable
 
 
@@ -24,7 +25,7 @@ class Json:
     media_type: ClassVar[str] = "application/json"
     suffix: ClassVar[str] = ".json"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "vector", "table", "other")
-    parameters: ClassVar[dict[str, dict[str, Any]]] = {}
+    options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:
         """Refuse cubes that are too large to be read as text."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xarray as xr
 
-from backend.results.base import Options, check_options, unsuitable
+from backend.results.base import Option, Options, check_options, unsuitable
 from backend.results.raster import crs_of, is_raster
 from processes.errors import OpenEOError
 
@@ -25,19 +25,13 @@ class NetCDF:
     title: ClassVar[str] = "Network Common Data Form"
     description: ClassVar[str] = (
         "netCDF-4 after the CF conventions, dimensions t, y, x; NaN is no-data. Each band is a variable of its own, "
-        "or, with the option variables = one, the whole cube is one variable with the dimensions t, bands, y, x."
+        "or the whole cube is one variable with the dimensions t, bands, y, x."
     )
     media_type: ClassVar[str] = "application/x-netcdf"
     suffix: ClassVar[str] = ".nc"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "other")
-    parameters: ClassVar[dict[str, dict[str, Any]]] = {
-        "variables": {
-            "type": "string",
-            "description": "bands: one variable per band; one: a single variable.",
-            "enum": ["bands", "one"],
-            "default": "bands",
-            "required": False,
-        }
+    options: ClassVar[Mapping[str, Option]] = {
+        "variables": Option("`bands` (default), one variable per band, or `one`, a single variable.", ("bands", "one"))
     }
 
     def check(self, value: Any, options: Options) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from backend.results.base import Options, check_options, invalid_option, unsuitable
+from backend.results.base import Option, Options, check_options, invalid_option, unsuitable
 from backend.results.raster import check_raster, north_up
 
 PERCENTILES = (2, 98)
@@ -32,9 +33,9 @@ class Png:
     media_type: ClassVar[str] = "image/png"
     suffix: ClassVar[str] = ".png"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster",)
-    parameters: ClassVar[dict[str, dict[str, Any]]] = {
-        "minimum": {"type": "number", "description": "The value that becomes 0 (black).", "required": False},
-        "maximum": {"type": "number", "description": "The value that becomes 255 (white).", "required": False},
+    options: ClassVar[Mapping[str, Option]] = {
+        "minimum": Option("the number that becomes 0 (black)."),
+        "maximum": Option("the number that becomes 255 (white)."),
     }
 
     def check(self, value: Any, options: Options) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from backend.results import FORMATS
+from backend.results import FORMATS, options_text
 
 blueprint = Blueprint("file_formats", __name__)
 
@@ -17,9 +17,10 @@ def file_formats() -> dict[str, Any]:
     output = {
         form.name: {
             "title": form.title,
-            "description": form.description,
+            "description": form.description + options_text(form),
             "gis_data_types": list(form.gis_data_types),
-            "parameters": form.parameters,
+            # Strict validators refuse options with a type in here: the description tells them instead.
+            "parameters": {},
         }
         for form in FORMATS
     }

@@ -78,7 +78,7 @@ class DaskCluster:
         """
         from dask.base import unpack_collections
 
-        collections, repack = unpack_collections(value)  # type: ignore[no-untyped-call]
+        collections, repack = unpack_collections(value)
         if not collections:
             return value
         with self._announced(asked) as client:

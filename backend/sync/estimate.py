@@ -80,7 +80,7 @@ class _MeteredSource:
 
 def estimate(value: Any, cubes: Iterable[xr.DataArray], embeddings: int) -> Estimate:
     """Estimate the cost of computing `value` from the lazy `cubes` that were loaded for it."""
-    collections, _ = unpack_collections(value)  # type: ignore[no-untyped-call]
+    collections, _ = unpack_collections(value)
     tasks = _needed_tasks(collections)
     loads = {_name(cube): cube for cube in cubes}
     cells = _loaded_cells(tasks, {name: cube for name, cube in loads.items() if cube.chunks is not None})
@@ -113,7 +113,7 @@ def _needed_tasks(collections: Iterable[Any]) -> dict[Any, Any]:
         if not isinstance(graph, HighLevelGraph):
             graph = HighLevelGraph({f"collection-{id(item)}": graph}, {f"collection-{id(item)}": set()})
         graphs.append(graph)
-        keys.extend(flatten(item.__dask_keys__()))  # type: ignore[no-untyped-call]
+        keys.extend(flatten(item.__dask_keys__()))
     return dict(HighLevelGraph.merge(*graphs).cull(set(keys))) if graphs else {}
 
 

@@ -123,7 +123,7 @@ def _pixels(value: Any, dims: tuple[Any, ...], axis: int | tuple[int, ...] | Non
     if len(along) == 1:
         return PerPixel(variable, along[0], None if labels is None else np.asarray(labels))
     joined = fresh_dim()
-    stacked: xr.Variable = variable.stack({joined: along})  # type: ignore[no-untyped-call]
+    stacked: xr.Variable = variable.stack({joined: along})
     return PerPixel(stacked, joined)
 
 

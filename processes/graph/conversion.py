@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import ValidationError
@@ -38,19 +39,29 @@ def parameter_invalid(process: str, parameter: str, reason: str) -> OpenEOError:
 
 
 def _bounding_box(value: dict[str, Any], parameter: str, process: str) -> BoundingBox:
+    crs = value.get("crs")
+    if crs is not None and (isinstance(crs, bool) or not isinstance(crs, int | str)):
+        raise _unknown_crs(crs, parameter, process)
     try:
         box = BoundingBox.model_validate(value)
     except ValidationError as error:
-        names = ", ".join(str(one["loc"][0]) for one in error.errors() if one["loc"])
-        reason = f"{names or 'it'} cannot be read; a bounding box needs the numbers west, south, east and north."
+        wrong = [(one["loc"][0], one["input"]) for one in error.errors() if one["loc"]]
+        given = ", ".join(f"{name} ({str(one)[:50]!r})" for name, one in wrong)
+        reason = f"{given or 'it'} cannot be read; a bounding box needs the numbers west, south, east and north."
         raise parameter_invalid(process, parameter, reason) from error
     except CRSError as error:
-        reason = f"the crs {str(value.get('crs'))[:100]!r} is not known; give an EPSG code such as 32631, or WKT2."
-        raise parameter_invalid(process, parameter, reason) from error
+        raise _unknown_crs(crs, parameter, process) from error
     for low, high in (("west", "east"), ("south", "north")):
-        if getattr(box, low) > getattr(box, high):
-            raise parameter_invalid(process, parameter, f"{low} is greater than {high}; swap or correct them.")
+        least, most = getattr(box, low), getattr(box, high)
+        if least > most:
+            reason = f"{low} is greater than {high} ({least:.10g} > {most:.10g}); swap or correct them."
+            raise parameter_invalid(process, parameter, reason)
     return box
+
+
+def _unknown_crs(crs: Any, parameter: str, process: str) -> OpenEOError:
+    reason = f"the crs {str(crs)[:100]!r} is not known; give an EPSG code such as 32631, or WKT2."
+    return parameter_invalid(process, parameter, reason)
 
 
 def _interval(value: Any, parameter: str, process: str) -> TemporalInterval:
@@ -64,8 +75,8 @@ def _interval(value: Any, parameter: str, process: str) -> TemporalInterval:
                 "its end must be later than its start.",
             ) from error
         reason = (
-            f"{str(value)[:100]} is no temporal interval; give an array of start and end, each a date such as "
-            "2024-06-30, a date-time such as 2024-06-30T12:00:00Z, or null, but not null for both."
+            f"{json.dumps(value, default=str)[:100]} is no temporal interval; give an array of start and end, each a "
+            "date such as 2024-06-30, a date-time such as 2024-06-30T12:00:00Z, or null, but not null for both."
         )
         raise parameter_invalid(process, parameter, reason) from error
 

@@ -67,7 +67,7 @@ def aligned(variable: xr.Variable, dims: Any) -> xr.Variable:
     """Return the values with exactly these dimensions, in this order; missing ones get length 1, or a given size."""
     sizes = dims if isinstance(dims, Mapping) else {}
     single_only = [dim for dim, size in sizes.items() if variable.sizes.get(dim) == 1 != size]
-    expanded: xr.Variable = variable.squeeze(single_only).set_dims(dims)  # type: ignore[no-untyped-call]
+    expanded: xr.Variable = variable.squeeze(single_only).set_dims(dims)
     return expanded.transpose(*dims)
 
 
@@ -82,7 +82,10 @@ def array_of(value: Any) -> PerPixel:
     """Return an array (of constants, of values of pixels, or of both) as the array of each pixel."""
     if isinstance(value, PerPixel):
         if value.dim is None:
-            raise OpenEOError("ProcessParameterInvalid", "A single value was given where an array is expected.")
+            message = (
+                "A process inside of a callback got a single value as its array; pass `data`, or use array_create."
+            )
+            raise OpenEOError("ProcessParameterInvalid", message)
         return value
     items = list(value)
     if any(isinstance(item, PerPixel) for item in items):

@@ -117,8 +117,8 @@ def _check_dates(card: ModelCard, data: xr.DataArray, sensors: Mapping[str, tupl
     if data.sizes["t"] < FRAMES:
         raise OpenEOError(
             "NoDataAvailable",
-            f"`data` of '{PROCESS}' holds {data.sizes['t']} Sentinel-2 date(s), surroundings included, but an embedding "
-            f"needs {FRAMES}: five before its date and five after it. Widen the temporal extent, up to "
+            f"`data` of '{PROCESS}' holds {data.sizes['t']} Sentinel-2 date(s), surroundings included, but an "
+            f"embedding needs {FRAMES}: five before its date and five after it. Widen the temporal extent, up to "
             f"{card.reach_days} days on each side, or filter fewer dates.",
         )
     for sensor, cube in sensors.values():
@@ -165,7 +165,8 @@ def _embed(
 
 
 def _lazy(cube: xr.DataArray) -> da.Array:
-    return da.asarray(cube.data)
+    lazy: da.Array = da.asarray(cube.data)
+    return lazy
 
 
 def _part(around: xr.DataArray, data: xr.DataArray, axis: str) -> slice:

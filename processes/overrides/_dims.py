@@ -10,7 +10,7 @@ import numpy as np
 import odc.geo.xr  # noqa: F401  (cubes answer `.odc`)
 import xarray as xr
 
-from processes.errors import OpenEOError
+from processes.errors import OpenEOError, invalid
 
 Callback = Callable[..., Any]
 Chunks = tuple[tuple[int, ...], ...]
@@ -19,30 +19,24 @@ Chunks = tuple[tuple[int, ...], ...]
 da: Any = dask.array
 
 TEMPORAL_NAMES = ("t", "time", "temporal")
-BAND_NAMES = ("bands", "band", "spectral")
 X_NAMES = ("x", "lon", "longitude")
 Y_NAMES = ("y", "lat", "latitude")
 
 
-def require_cube(data: Any, process: str) -> xr.DataArray:
+def require_cube(data: Any, process: str, parameter: str = "data") -> xr.DataArray:
     """Return `data`; `OpenEOError` ProcessParameterInvalid if it is no data cube."""
     if not isinstance(data, xr.DataArray):
-        raise invalid("data", process, f"it must be a data cube, not {type(data).__name__}")
+        raise invalid(parameter, process, f"it must be a data cube, not {type(data).__name__}")
     return data
 
 
-def invalid(parameter: str, process: str, reason: str) -> OpenEOError:
-    """Return the error for a value that a process cannot take."""
-    message = f"The value passed for parameter '{parameter}' in process '{process}' is invalid: {reason}."
-    return OpenEOError("ProcessParameterInvalid", message)
-
-
-def require_dimension(cube: xr.DataArray, dimension: Any) -> str:
-    """Return `dimension` as text; `OpenEOError` DimensionNotAvailable if the cube lacks it."""
+def require_dimension(data: Any, dimension: Any, process: str, parameter: str = "dimension") -> str:
+    """Return `dimension` as text; `OpenEOError` DimensionNotAvailable if the cube `data` lacks it."""
+    cube = require_cube(data, process)
     if dimension not in cube.dims:
         raise OpenEOError(
             "DimensionNotAvailable",
-            f"The cube has no dimension '{dimension}' as parameter 'dimension' asks for. Use one of: {_named(cube)}.",
+            f"There is no dimension '{dimension}' (parameter '{parameter}' of '{process}'); there are {_named(cube)}.",
         )
     return str(dimension)
 
@@ -54,7 +48,7 @@ def is_temporal(cube: xr.DataArray, dimension: Any) -> bool:
     return dimension in TEMPORAL_NAMES
 
 
-def temporal_dimension(cube: xr.DataArray, dimension: str | None = None) -> str:
+def temporal_dimension(cube: xr.DataArray, dimension: str | None, process: str) -> str:
     """Return the temporal dimension: the one asked for, else the only one there is.
 
     Raises
@@ -63,24 +57,19 @@ def temporal_dimension(cube: xr.DataArray, dimension: str | None = None) -> str:
         DimensionNotAvailable if there is none, TooManyDimensions if there are several and none is named.
     """
     if dimension is not None:
-        return require_dimension(cube, dimension)
+        return require_dimension(cube, dimension, process)
     found = [str(d) for d in cube.dims if is_temporal(cube, d)]
     if not found:
         raise OpenEOError(
             "DimensionNotAvailable",
-            f"The cube has no temporal dimension; it has {_named(cube)}. Name one in parameter 'dimension'.",
+            f"'{process}' needs dates, but the cube has no temporal dimension; it has {_named(cube)}.",
         )
     if len(found) > 1:
         raise OpenEOError(
             "TooManyDimensions",
-            f"The cube has several temporal dimensions ({', '.join(found)}). Name one in parameter 'dimension'.",
+            f"The cube has several temporal dimensions ({', '.join(found)}); name one as 'dimension' of '{process}'.",
         )
     return found[0]
-
-
-def band_dimension(cube: xr.DataArray) -> str | None:
-    """Return the dimension of the bands, None if there is none."""
-    return next((str(d) for d in cube.dims if d in BAND_NAMES), None)
 
 
 def spatial_dimensions(cube: xr.DataArray) -> tuple[str, str]:

@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from processes.errors import OpenEOError
+from processes.errors import OpenEOError, invalid
 from processes.overrides._dims import (
     Callback,
     as_values,
     chunks_of,
     da,
     dates_of,
-    invalid,
     is_temporal,
     labels_of,
     rebuild,
@@ -65,7 +64,7 @@ def apply_dimension(
     will be incrementing integers starting from zero." `OpenEOError` DimensionNotAvailable if the dimension lacks.
     """
     cube = require_cube(data, "apply_dimension")
-    source = require_dimension(cube, dimension)
+    source = require_dimension(cube, dimension, "apply_dimension")
     target = source if target_dimension is None else target_dimension
     if target != source:
         cube = _without_target(cube, target)
@@ -250,7 +249,7 @@ def _measures(cube: xr.DataArray, measures: Sequence[Mapping[str, Any]], paramet
     """Return `size` or `overlap` per dimension: numbers of labels, or durations along time."""
     result: Measures = {}
     for measure in measures:
-        name = require_dimension(cube, measure.get("dimension"))
+        name = require_dimension(cube, measure.get("dimension"), "apply_neighborhood", parameter)
         value, unit = measure.get("value"), measure.get("unit")
         if isinstance(value, str) and is_temporal(cube, name):
             result[name] = _duration(value, parameter)

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from dask.base import compute
+from numpy.typing import NDArray
 
-from processes.errors import OpenEOError
+from processes.errors import OpenEOError, invalid
+from processes.overrides._dims import require_cube, require_dimension
 from processes.overrides.math import normalized_difference
-from processes.sources import parse_instant
+from processes.sources import BAND_COORDINATES, parse_instant
 
 BANDS = "bands"
 _TYPES = ("spatial", "temporal", "bands", "geometry", "other")
-# Coordinates along the bands that may hold their common names.
-_COMMON_NAMES = ("common_name", "eo:common_name")
 
 
 def create_data_cube() -> xr.DataArray:
@@ -42,13 +41,15 @@ def add_dimension(data: xr.DataArray, name: str, label: float | str, type: str =
     xr.DataArray
         Time comes first, everything else before the spatial dimensions.
     """
-    require_cube(data, "data", "add_dimension")
+    require_cube(data, "add_dimension")
     if name in data.dims:
         raise _exists(name, data)
     if type not in _TYPES:
         raise invalid("type", "add_dimension", f"{type!r} is none of {', '.join(_TYPES)}.")
     if type == "spatial" and {"x", "y", "z"} <= set(data.dims):
-        raise OpenEOError("DimensionExists", "The cube has spatial dimensions for all the axes x, y and z already.")
+        raise OpenEOError(
+            "DimensionExists", "The cube has the spatial dimensions x, y and z already; choose another type."
+        )
     labels = [parse_instant(label, "label", "add_dimension")] if type == "temporal" else [label]
     first = [d for d, size in enumerate(data.dims) if size in ("y", "x")]
     position = 0 if type == "temporal" else min(first, default=data.ndim)
@@ -99,7 +100,7 @@ def rename_labels(
         LabelsNotEnumerated, LabelMismatch, LabelNotAvailable; LabelExists when a target is the name of a label that
         is not renamed itself.
     """
-    require_dimension(data, dimension, "rename_labels", "dimension")
+    require_dimension(data, dimension, "rename_labels")
     labels = labels_of(data, dimension)
     new, old = (list(target), list(source)) if target else (list(source), [])
     if not old:
@@ -117,7 +118,7 @@ def rename_labels(
 
 def dimension_labels(data: xr.DataArray, dimension: str) -> list[Any]:
     """Give all labels for a dimension in the data cube, in its order; dates as text (RFC 3339)."""
-    require_dimension(data, dimension, "dimension_labels", "dimension")
+    require_dimension(data, dimension, "dimension_labels")
     return labels_of(data, dimension)
 
 
@@ -138,7 +139,7 @@ def ndvi(data: xr.DataArray, nir: str = "nir", red: str = "red", target_band: st
     OpenEOError
         DimensionAmbiguous, NirBandAmbiguous, RedBandAmbiguous, BandExists.
     """
-    require_cube(data, "data", "ndvi")
+    require_cube(data, "ndvi")
     dimension = band_dimension(data)
     if dimension is None:
         raise OpenEOError("DimensionAmbiguous", f"The cube has no dimension of bands; it has {_listed(data.dims)}.")
@@ -152,27 +153,10 @@ def ndvi(data: xr.DataArray, nir: str = "nir", red: str = "red", target_band: st
         )
         raise OpenEOError("BandExists", message)
     added = index.expand_dims({dimension: np.array([target_band])}, axis=data.get_axis_num(dimension))
-    spare = [name for name, c in data.coords.items() if name != dimension and dimension in c.dims]
-    return xr.concat([data.drop_vars(spare), added], dim=dimension, join="exact", combine_attrs="override")
-
-
-def trim_cube(data: xr.DataArray) -> xr.DataArray:
-    """Remove the labels that hold nothing but no data.
-
-    Regular dimensions (x, y) lose them at both ends only, others in the middle as well. What holds data is known
-    from the data alone, so this computes (and keeps only one boolean per label).
-    """
-    require_cube(data, "data", "trim_cube")
-    valid = data.notnull()
-    held = [valid.any([other for other in data.dims if other != d]).data for d in data.dims]
-    kept = {}
-    evaluated: Any = compute  # untyped
-    for dimension, there in zip(data.dims, evaluated(*held), strict=True):
-        positions = np.flatnonzero(there)
-        if dimension in ("x", "y") and len(positions):
-            positions = np.arange(positions[0], positions[-1] + 1)
-        kept[dimension] = positions
-    return data.isel(kept)
+    further = [str(name) for name, c in data.coords.items() if name != dimension and dimension in c.dims]
+    known = {name: (dimension, [BAND_COORDINATES[name]]) for name in further if name in BAND_COORDINATES}
+    bare = data.drop_vars([name for name in further if name not in known])
+    return xr.concat([bare, added.assign_coords(known)], dim=dimension, join="exact", combine_attrs="override")
 
 
 def band_dimension(data: xr.DataArray) -> str | None:
@@ -186,10 +170,23 @@ def band_positions(data: xr.DataArray, dimension: str, name: str) -> list[int]:
     labels = data[dimension].to_numpy().tolist()
     if name in labels:
         return [labels.index(name)]
-    for coordinate in _COMMON_NAMES:
-        if coordinate in data.coords and data[coordinate].dims == (dimension,):
-            return np.flatnonzero(data[coordinate].to_numpy() == name).tolist()
-    return []
+    known = band_coordinate(data, dimension, "common_name")
+    return [] if known is None or not name else np.flatnonzero(known == name).tolist()
+
+
+def band_coordinate(data: xr.DataArray, dimension: str, name: str) -> NDArray[Any] | None:
+    """Return one of `BAND_COORDINATES`, (bands,); None where the cube does not have it."""
+    if name not in data.coords or data[name].dims != (dimension,):
+        return None
+    return data[name].to_numpy()
+
+
+def described_bands(data: xr.DataArray, dimension: str) -> str:
+    """Return the bands' names for a message, common names in brackets."""
+    labels = labels_of(data, dimension)
+    known = band_coordinate(data, dimension, "common_name")
+    names = [""] * len(labels) if known is None else known.tolist()
+    return _listed(f"{label} ({name})" if name else label for label, name in zip(labels, names, strict=True))
 
 
 def labels_of(data: xr.DataArray, dimension: str) -> list[Any]:
@@ -204,36 +201,14 @@ def labels_array(labels: Sequence[Any]) -> Any:
     return np.array(labels) if len(kinds) < 2 or str not in kinds else np.array(labels, dtype=object)
 
 
-def require_cube(data: Any, parameter: str, process: str) -> None:
-    """Raise ProcessParameterInvalid unless `data` is a raster cube."""
-    if not isinstance(data, xr.DataArray):
-        raise invalid(parameter, process, f"it must be a data cube, not {type(data).__name__}.")
-
-
-def require_dimension(data: Any, name: str, process: str, parameter: str) -> None:
-    """Raise DimensionNotAvailable unless the cube `data` has that dimension."""
-    require_cube(data, "data", process)
-    if name not in data.dims:
-        raise OpenEOError(
-            "DimensionNotAvailable",
-            f"There is no dimension '{name}' (parameter '{parameter}' of '{process}'); there are {_listed(data.dims)}.",
-        )
-
-
-def invalid(parameter: str, process: str, reason: str) -> OpenEOError:
-    """Return the error for a parameter value that cannot be used."""
-    message = f"The value passed for parameter '{parameter}' in process '{process}' is invalid: {reason}"
-    return OpenEOError("ProcessParameterInvalid", message)
-
-
 def _one_band(data: xr.DataArray, dimension: str, name: str, which: str) -> xr.DataArray:
     found = band_positions(data, dimension, name)
     if len(found) == 1:
         return data.isel({dimension: found[0]}, drop=True)
     raise OpenEOError(
         "NirBandAmbiguous" if which == "nir" else "RedBandAmbiguous",
-        f"The {which} band can't be resolved: {len(found)} bands are named '{name}'. Pass the band's name as "
-        f"'{which}'; the cube has {_listed(labels_of(data, dimension))}.",
+        f"The {which} band can't be resolved: {len(found) or 'no'} bands have the name or common name '{name}'. Pass "
+        f"the name of one as parameter '{which}' of 'ndvi'; the cube has {described_bands(data, dimension)}.",
     )
 
 

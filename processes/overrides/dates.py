@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from processes.errors import OpenEOError
+from processes.errors import invalid
 from processes.sources import parse_instant
 
 _MILLISECONDS = {
@@ -50,13 +50,13 @@ def date_shift(date: str, value: int, unit: str) -> str:
     form = _TEXT.fullmatch(date)
     if form is None:
         reason = f"{date!r} is neither a date (2024-06-30) nor a date-time (2024-06-30T12:00:00Z)."
-        raise _invalid("date", "date_shift", reason)
+        raise invalid("date", "date_shift", reason)
     day, time, zone = form.groups()
     try:
         shifted = _shifted(datetime.fromisoformat(f"{day}T{time or '00:00'}"), int(value), unit)
     except (OverflowError, ValueError) as error:
         reason = f"{date} moved by {value} {unit}s lies outside of the years 1 to 9999."
-        raise _invalid("value", "date_shift", reason) from error
+        raise invalid("value", "date_shift", reason) from error
     if time is None:
         return shifted.date().isoformat()
     return shifted.isoformat(timespec="milliseconds" if shifted.microsecond else "seconds") + (zone or "")
@@ -87,8 +87,3 @@ def _instant(text: str, parameter: str) -> np.datetime64 | np.timedelta64:
     hours, minutes, seconds = (int(part or 0) for part in clock.groups())
     # On one and the same day: times of day are compared with each other only.
     return np.datetime64("2000-01-01", "ns") + np.timedelta64(hours * 3600 + minutes * 60 + seconds, "s")
-
-
-def _invalid(parameter: str, process: str, reason: str) -> OpenEOError:
-    message = f"The value passed for parameter '{parameter}' in process '{process}' is invalid: {reason}"
-    return OpenEOError("ProcessParameterInvalid", message)

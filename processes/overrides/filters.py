@@ -18,19 +18,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from processes.environment import Environment
-from processes.errors import OpenEOError
-from processes.overrides.cubes import (
-    band_dimension,
-    band_positions,
-    invalid,
-    labels_of,
-    require_cube,
-    require_dimension,
-)
+from processes.errors import OpenEOError, invalid
+from processes.overrides._dims import require_cube, require_dimension
+from processes.overrides.cubes import band_coordinate, band_dimension, band_positions, described_bands, labels_of
 from processes.sources import Bbox, Footprint, mask_outside, parse_bbox, parse_footprint, parse_instant, parse_interval
-from processes.sources.extents import Interval, plain, transformed_bounds
+from processes.sources.extents import Interval, interval_text, plain, transformed_bounds
 
-_WAVELENGTHS = ("center_wavelength", "wavelength", "eo:center_wavelength")
 _DAY = np.timedelta64(24 * 3600 * 10**9, "ns")
 
 
@@ -53,7 +46,7 @@ def filter_bands(
     OpenEOError
         BandFilterParameterMissing, DimensionMissing, LabelNotAvailable (lists the bands that there are).
     """
-    require_cube(data, "data", "filter_bands")
+    require_cube(data, "filter_bands")
     dimension = band_dimension(data)
     if dimension is None:
         message = f"A band dimension is missing: 'filter_bands' got a cube with {', '.join(map(str, data.dims))}."
@@ -70,7 +63,7 @@ def filter_labels(
     data: xr.DataArray, condition: Callable[..., Any], dimension: str, context: Any = None
 ) -> xr.DataArray:
     """Keep the labels of the dimension for which `condition` returns true; dates are passed as text (RFC 3339)."""
-    require_dimension(data, dimension, "filter_labels", "dimension")
+    require_dimension(data, dimension, "filter_labels")
     asked = {"positional_parameters": {"value": 0}, "named_parameters": {"context": context}}
     kept = [i for i, label in enumerate(labels_of(data, dimension)) if _is_true(condition(label, **asked))]
     return data.isel({dimension: kept})
@@ -174,7 +167,7 @@ def blank(data: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:
 def _named_bands(data: xr.DataArray, dimension: str, name: str) -> list[int]:
     found = band_positions(data, dimension, name)
     if not found:
-        there = ", ".join(map(str, labels_of(data, dimension)))
+        there = described_bands(data, dimension)
         message = f"There is no band '{name}' (parameter 'bands' of 'filter_bands'); the cube has {there}."
         raise OpenEOError("LabelNotAvailable", message)
     return found
@@ -183,11 +176,10 @@ def _named_bands(data: xr.DataArray, dimension: str, name: str) -> list[int]:
 def _bands_within(data: xr.DataArray, dimension: str, limits: Sequence[float]) -> list[int]:
     if len(limits) != 2 or limits[0] > limits[1]:
         raise invalid("wavelengths", "filter_bands", f"{limits!r} is not a pair of minimum and maximum wavelength.")
-    for name in _WAVELENGTHS:
-        if name in data.coords and data[name].dims == (dimension,):
-            values = data[name].to_numpy()
-            return [int(i) for i in np.flatnonzero((values >= limits[0]) & (values <= limits[1]))]
-    raise invalid("wavelengths", "filter_bands", "the cube does not know its bands' wavelengths; pass 'bands'.")
+    values = band_coordinate(data, dimension, "center_wavelength")
+    if values is None:
+        raise invalid("wavelengths", "filter_bands", "the cube does not know its bands' wavelengths; pass 'bands'.")
+    return [int(i) for i in np.flatnonzero((values >= limits[0]) & (values <= limits[1]))]
 
 
 def _is_true(answer: Any) -> bool:
@@ -196,9 +188,9 @@ def _is_true(answer: Any) -> bool:
 
 def _temporal_dimensions(data: xr.DataArray, dimension: str | None) -> list[str]:
     if dimension is not None:
-        require_dimension(data, dimension, "filter_temporal", "dimension")
+        require_dimension(data, dimension, "filter_temporal")
         return [dimension]
-    require_cube(data, "data", "filter_temporal")
+    require_cube(data, "filter_temporal")
     found = [str(d) for d in data.dims if data[d].dtype.kind == "M"] or [d for d in ("t",) if d in data.dims]
     if not found:
         message = f"'filter_temporal' got a cube without a temporal dimension: {', '.join(map(str, data.dims))}."
@@ -239,13 +231,14 @@ def _no_dates(times: NDArray[np.datetime64], dimension: str, extent: Any) -> Ope
     span = f"{str(times.min())[:19]} to {str(times.max())[:19]}" if len(times) else "no dates"
     return OpenEOError(
         "NoDataAvailable",
-        f"No label of '{dimension}' lies in the extent {plain(extent)} of 'filter_temporal': the cube has {span}.",
+        f"No label of '{dimension}' lies in the extent {interval_text(extent)} of 'filter_temporal': the cube has "
+        f"{span}.",
     )
 
 
 def _cropped(data: xr.DataArray, box: Bbox, margin: int, parameter: str, process: str) -> xr.DataArray:
     """Return the pixels in `box`, and `margin` more on each side."""
-    require_cube(data, "data", process)
+    require_cube(data, process)
     if not {"x", "y"} <= set(data.dims):
         message = f"'{process}' needs a cube with x and y; this one has {', '.join(map(str, data.dims)) or 'nothing'}."
         raise OpenEOError("DimensionMissing", message)
@@ -253,13 +246,19 @@ def _cropped(data: xr.DataArray, box: Bbox, margin: int, parameter: str, process
     x, y = data["x"].to_numpy(), data["y"].to_numpy()
     cols, rows = (np.flatnonzero((v >= low) & (v <= high)) for v, low, high in ((x, west, east), (y, south, north)))
     if not len(cols) or not len(rows):
-        raise OpenEOError(
-            "NoDataAvailable",
-            f"No pixel's centre lies in the area of parameter '{parameter}' of '{process}': in the cube's CRS it spans "
-            f"x {west:.9g} to {east:.9g} and y {south:.9g} to {north:.9g}; the cube's centres span "
-            f"x {x.min():.9g} to {x.max():.9g} and y {y.min():.9g} to {y.max():.9g}.",
-        )
+        raise _no_pixels(data, box, parameter, process)
     return data.isel(y=_span(rows, margin), x=_span(cols, margin))
+
+
+def _no_pixels(data: xr.DataArray, box: Bbox, parameter: str, process: str) -> OpenEOError:
+    x, y = data["x"].to_numpy(), data["y"].to_numpy()
+    covered = transformed_bounds((x.min(), y.min(), x.max(), y.max()), str(data.odc.crs), box.crs)
+    asked, held = ("[" + ", ".join(f"{edge:.9g}" for edge in edges) + "]" for edges in (box.bounds, covered))
+    return OpenEOError(
+        "NoDataAvailable",
+        f"No pixel's centre lies in the area {asked} (west, south, east, north in {box.crs[:40]}) of parameter "
+        f"'{parameter}' of '{process}': the cube's pixels have their centres in {held}. Choose an area that meets it.",
+    )
 
 
 def _span(positions: NDArray[np.intp], margin: int) -> slice:

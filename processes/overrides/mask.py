@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from processes.errors import OpenEOError
+from processes.errors import OpenEOError, invalid
 from processes.grids import to_grid_of
-from processes.overrides.cubes import invalid, labels_of, require_cube
+from processes.overrides._dims import require_cube
+from processes.overrides.cubes import labels_of
 from processes.overrides.filters import blank, inside, read_polygons
 
 _SPATIAL = ("y", "x")
@@ -32,7 +33,7 @@ def mask(data: xr.DataArray, mask: xr.DataArray, replacement: float | bool | Non
     OpenEOError
         IncompatibleDataCubes when dimensions or labels do not fit.
     """
-    require_cube(data, "data", "mask")
+    require_cube(data, "mask")
     require_cube(mask, "mask", "mask")
     flags = _aligned(mask, data)
     flags = flags.notnull() & (flags != 0) if flags.dtype.kind == "f" else flags != 0
@@ -60,7 +61,7 @@ def mask_polygon(
     OpenEOError
         DimensionMissing, ProcessParameterInvalid.
     """
-    require_cube(data, "data", "mask_polygon")
+    require_cube(data, "mask_polygon")
     if not set(_SPATIAL) <= set(data.dims):
         message = f"'mask_polygon' needs a cube with x and y; this one has {', '.join(map(str, data.dims))}."
         raise OpenEOError("DimensionMissing", message)

@@ -11,7 +11,9 @@ import pyproj
 import xarray as xr
 
 from processes.errors import OpenEOError
-from processes.overrides.cubes import labels_array, labels_of, require_cube
+from processes.overrides._dims import require_cube
+from processes.overrides.cubes import labels_array, labels_of
+from processes.sources import BAND_COORDINATES
 from processes.sources.extents import crs_text
 
 _SPATIAL = ("y", "x")
@@ -50,8 +52,8 @@ def merge_cubes(
     OpenEOError
         OverlapResolverMissing; IncompatibleDataCubes for different dimensions, grids, or kinds of labels.
     """
-    require_cube(cube1, "cube1", "merge_cubes")
-    require_cube(cube2, "cube2", "merge_cubes")
+    require_cube(cube1, "merge_cubes", "cube1")
+    require_cube(cube2, "merge_cubes", "cube2")
     _check_dimensions(cube1, cube2)
     _check_crs(cube1, cube2)
     first, second = _bare(cube1), _snapped(_bare(cube2), cube1)
@@ -226,7 +228,8 @@ def _checked(resolver: Callable[..., Any] | None, ours: Labels, theirs: Labels) 
     shared = [f"{len(set(ours[d]) & set(theirs[d]))} in {d}" for d in ours]
     raise OpenEOError(
         "OverlapResolverMissing",
-        f"Overlapping data cubes, but no overlap resolver has been specified: labels shared are {', '.join(shared)}. "
+        f"Overlapping data cubes, but no overlap resolver has been specified: the cubes share labels in all dimensions "
+        f"({', '.join(shared)}). "
         "Pass 'overlap_resolver' (max, say), or rename the labels of one cube.",
     )
 
@@ -241,7 +244,22 @@ def _dressed(result: xr.DataArray, cube1: xr.DataArray, cube2: xr.DataArray) -> 
         known = cube1 if name in cube1.coords else cube2
         if name in known.coords:
             result[name].attrs.update(known[name].attrs)
-    return result.rename(None)
+    return result.assign_coords(_band_coordinates(result, cube1, cube2)).rename(None)
+
+
+def _band_coordinates(result: xr.DataArray, cube1: xr.DataArray, cube2: xr.DataArray) -> dict[str, Any]:
+    """Return common names and wavelengths of the merged bands; what cube1 says of a band goes before."""
+    found: dict[str, Any] = {}
+    for name, empty in BAND_COORDINATES.items():
+        known: dict[Any, Any] = {}
+        for cube in (cube2, cube1):
+            if name in cube.coords and cube[name].ndim == 1:
+                (dimension,) = cube[name].dims
+                known |= dict(zip(cube[dimension].to_numpy().tolist(), cube[name].to_numpy().tolist(), strict=True))
+        if known:
+            labels = result[dimension].to_numpy().tolist()
+            found[name] = (dimension, np.array([known.get(label, empty) for label in labels]))
+    return found
 
 
 def _step(values: Any) -> float:

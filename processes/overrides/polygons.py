@@ -9,8 +9,8 @@ import numpy as np
 import shapely
 import xarray as xr
 
-from processes.errors import OpenEOError
-from processes.overrides.cubes import invalid, require_cube
+from processes.errors import OpenEOError, invalid
+from processes.overrides._dims import require_cube
 from processes.overrides.filters import filter_bbox, inside, read_polygons
 from processes.sources import Footprint
 
@@ -31,7 +31,7 @@ def apply_polygon(
     OpenEOError
         GeometriesOverlap, ProcessParameterInvalid, NoDataAvailable for a polygon without a pixel's centre.
     """
-    require_cube(data, "data", "apply_polygon")
+    require_cube(data, "apply_polygon")
     areas = [read_polygons(part, "geometries", "apply_polygon") for part in _parts(geometries)]
     if len(areas) > MAX_POLYGONS:
         raise invalid("geometries", "apply_polygon", f"{len(areas)} polygons are too many; {MAX_POLYGONS} at most.")

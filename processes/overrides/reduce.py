@@ -26,7 +26,7 @@ def reduce_dimension(data: xr.DataArray, reducer: Callback, dimension: str, cont
     unchanged": nothing is noted in the attributes. `OpenEOError` DimensionNotAvailable if the dimension lacks.
     """
     cube = require_cube(data, "reduce_dimension")
-    dimension = require_dimension(cube, dimension)
+    dimension = require_dimension(cube, dimension, "reduce_dimension")
     values = reduce_axis(cube.data, reducer, cube.get_axis_num(dimension), labels_of(cube, dimension), context)
     return rebuild(cube, values, [str(d) for d in cube.dims if d != dimension])
 

@@ -13,13 +13,16 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from processes.errors import OpenEOError
-from processes.overrides.cubes import invalid, require_cube, require_dimension
+from processes.errors import OpenEOError, invalid
+from processes.overrides._dims import require_cube, require_dimension
 from processes.sources import parse_crs
 
 # The specification's names that rasterio spells differently.
 _METHODS = {"near": "nearest", "cubicspline": "cubic_spline"}
 _DAY_NS = 24 * 3600 * 10**9
+# Planning takes a while for each block, and runs before anyone can see what the plan costs.
+_MOST_BLOCKS = 100_000
+_LONGEST_SIDE = 2**24
 
 
 def resample_spatial(
@@ -96,7 +99,7 @@ def resample_cube_temporal(
 
 
 def _geobox(cube: Any, parameter: str, process: str) -> GeoBox:
-    require_cube(cube, parameter, process)
+    require_cube(cube, process, parameter)
     if not {"x", "y"} <= set(cube.dims):
         message = f"'{process}' needs x and y in '{parameter}', which has {', '.join(map(str, cube.dims))}."
         raise OpenEOError("DimensionMissing", message)
@@ -114,6 +117,8 @@ def _target(source: GeoBox, crs: Any, sizes: Sequence[float], align: str) -> Geo
     width, height = (size or abs(float(step)) for size, step in zip(sizes, own.resolution.xy, strict=True))
     # A pixel that would reach beyond the extent by rounding errors alone is none.
     columns, rows = (max(math.ceil(n - 1e-6), 1) for n in ((box.right - box.left) / width, box.span_y / height))
+    if max(columns, rows) > _LONGEST_SIDE:
+        raise _too_fine(columns, rows)
     left = box.left if align.endswith("left") else box.right - columns * width
     top = box.top if align.startswith("upper") else box.bottom + rows * height
     return GeoBox((rows, columns), Affine(width, 0, left, 0, -height, top), crs)
@@ -121,6 +126,7 @@ def _target(source: GeoBox, crs: Any, sizes: Sequence[float], align: str) -> Geo
 
 def _warped(data: xr.DataArray, grid: GeoBox, method: str) -> xr.DataArray:
     """Return the cube on another grid; what lies outside of it is no data, for which integers become floats."""
+    _refuse_too_many_blocks(data, grid)
     values = data if data.dtype.kind == "f" else data.astype(np.result_type(data.dtype, np.float32))
     ordered = values.transpose(..., "y", "x")
     warped = ordered.odc.reproject(grid, resampling=_METHODS.get(method, method), dst_nodata=np.nan)
@@ -130,11 +136,23 @@ def _warped(data: xr.DataArray, grid: GeoBox, method: str) -> xr.DataArray:
     return moved.transpose(*data.dims)
 
 
+def _refuse_too_many_blocks(data: xr.DataArray, grid: GeoBox) -> None:
+    sizes = {**data.sizes, "y": grid.shape[0], "x": grid.shape[1]}
+    steps = {dim: max(blocks) for dim, blocks in data.chunksizes.items()}
+    if math.prod(math.ceil(size / steps.get(dim, 512)) for dim, size in sizes.items()) > _MOST_BLOCKS:
+        raise _too_fine(grid.shape[1], grid.shape[0])
+
+
+def _too_fine(columns: int, rows: int) -> OpenEOError:
+    message = f"Resampling would make {columns} x {rows} pixels for each date and band; choose larger pixels or a part."
+    return OpenEOError("ProcessGraphComplexity", message)
+
+
 def _shared_dates(data: xr.DataArray, target: xr.DataArray, dimension: str | None) -> list[str]:
     for name, cube in (("data", data), ("target", target)):
-        require_cube(cube, name, "resample_cube_temporal")
+        require_cube(cube, "resample_cube_temporal", name)
         if dimension is not None:
-            require_dimension(cube, dimension, "resample_cube_temporal", "dimension")
+            require_dimension(cube, dimension, "resample_cube_temporal")
     asked = [dimension] if dimension is not None else [str(d) for d in data.dims if d in target.dims]
     dates = [d for d in asked if data[d].dtype.kind == "M" and target[d].dtype.kind == "M"]
     if not dates:

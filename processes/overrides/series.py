@@ -51,7 +51,7 @@ def _along(function: Callable[[Block, int], Block], data: Any, axis: int | None)
     if not isinstance(values, da.Array):
         return function(values, at)
     chunks = {at: -1, **{i: "auto" for i in range(values.ndim) if i != at}}
-    whole = values.rechunk(chunks)  # type: ignore[no-untyped-call]
+    whole = values.rechunk(chunks)
     empty = np.empty((0,) * values.ndim, values.dtype)
     return whole.map_blocks(function, at, dtype=values.dtype, meta=empty)
 
@@ -90,5 +90,6 @@ def _accumulated(operation: np.ufunc, neutral: float, ignore_nodata: bool, value
     filled = np.where(missing, np.asarray(neutral, values.dtype), values)
     if not ignore_nodata:
         missing = np.logical_or.accumulate(missing, axis=axis)
-    accumulated: Block = operation.accumulate(filled, axis=axis)
+    with np.errstate(all="ignore"):  # 0 times infinity
+        accumulated: Block = operation.accumulate(filled, axis=axis)
     return np.where(missing, np.asarray(np.nan, values.dtype), accumulated)

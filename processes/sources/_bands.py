@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from processes.sources.extents import invalid
 
+# What cubes know of their bands beyond the names: coordinates along them, and the value for a band that has none.
+BAND_COORDINATES: Mapping[str, Any] = {"common_name": "", "center_wavelength": np.nan}
+
 
 @dataclass(frozen=True)
 class Band:
@@ -69,6 +72,12 @@ def select_bands(bands: Sequence[Band], names: Sequence[str] | None) -> tuple[Ba
             raise invalid("bands", f"there is no band '{name}'; the collection has {describe_bands(bands)}.")
         chosen.update({band.name: band for band in matches})
     return tuple(chosen.values())
+
+
+def band_coordinates(bands: Sequence[Band], collection: Sequence[Band]) -> dict[str, NDArray[Any]]:
+    """Return `BAND_COORDINATES` of `bands`, those that any band of the `collection` has: {name: (bands,)}."""
+    held = {name: empty for name, empty in BAND_COORDINATES.items() if any(getattr(b, name) for b in collection)}
+    return {name: np.array([getattr(band, name) or empty for band in bands]) for name, empty in held.items()}
 
 
 def describe_bands(bands: Sequence[Band]) -> str:

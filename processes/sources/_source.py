@@ -12,7 +12,7 @@ import odc.geo.xr  # noqa: F401  (cubes answer `.odc`)
 import rioxarray  # noqa: F401  (and `.rio`)
 import xarray as xr
 
-from processes.sources._bands import Band, cube_dtype, select_bands
+from processes.sources._bands import Band, band_coordinates, cube_dtype, select_bands
 from processes.sources._blocks import BlockReader, StorageChunks, StoredCube, lazy
 from processes.sources._grid import Grid, Window
 from processes.sources._items import Acquisition, Items, summarise
@@ -77,6 +77,7 @@ class GridSource:
             "y": self.grid.y[slice(*window.rows)],
             "x": self.grid.x[slice(*window.cols)],
             "spatial_ref": self.grid.spatial_ref(),
+            **{name: ("bands", values) for name, values in band_coordinates(bands, self.bands).items()},
         }
         data = lazy(stored, self.storage)
         # Unnamed: xarray would take the Dask array's name over.

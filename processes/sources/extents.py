@@ -13,6 +13,7 @@ import numpy as np
 import pyproj
 from pyproj.exceptions import CRSError
 
+from processes import errors
 from processes.errors import OpenEOError
 
 Interval = tuple[np.datetime64 | None, np.datetime64 | None]
@@ -44,8 +45,7 @@ class Bbox:
 
 def invalid(parameter: str, reason: str, process: str = "load_collection") -> OpenEOError:
     """Return the error for a parameter value that cannot be used."""
-    message = f"The value passed for parameter '{parameter}' in process '{process}' is invalid: {reason}"
-    return OpenEOError("ProcessParameterInvalid", message)
+    return errors.invalid(parameter, process, reason)
 
 
 def plain(value: Any) -> Any:
@@ -101,7 +101,7 @@ def parse_interval(value: Any, parameter: str = "temporal_extent", process: str 
     if start is not None and end is not None and end <= start:
         raise OpenEOError(
             "TemporalExtentEmpty",
-            f"The temporal extent [{ends[0]}, {ends[1]}] of parameter '{parameter}' is empty. "
+            f"The temporal extent {interval_text(ends)} of parameter '{parameter}' is empty. "
             "The second instant must be later than the first; it is excluded from the interval.",
         )
     return (start, end)
@@ -132,6 +132,15 @@ def transformed_bounds(
     transformer = pyproj.Transformer.from_crs(source, target, always_xy=True)
     west, south, east, north = transformer.transform_bounds(*bounds, densify_pts=100)
     return (west, south, east, north)
+
+
+def interval_text(extent: Any) -> str:
+    """Return the two ends of an interval as users write them."""
+    ends = plain(extent)
+    if not isinstance(ends, list | tuple):
+        return str(ends)
+    texts = ["null" if end is None else str(plain(end)).replace(" ", "T") for end in ends]
+    return "[" + ", ".join(text.removesuffix("+00:00").removesuffix("T00:00:00") for text in texts) + "]"
 
 
 def crs_text(crs: pyproj.CRS) -> str:

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import openeo
 import pytest
+import torch
 
+from models.store import save_model
 from processes.simulation import SceneSpec, write_archive
 from tests.backend.server import Server, run_command, serving
+from tests.golden.seeded import seeded_model
 
 SIZE = 48
 USER = ("anna", "correct horse")
@@ -19,7 +22,7 @@ USER = ("anna", "correct horse")
 
 @pytest.fixture(scope="package")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a catalogue of two simulated months, and a user."""
+    """A data folder with a catalogue of two simulated months, a user, and a model whose weights come from a seed."""
     folder = tmp_path_factory.mktemp("api") / "data"
     spec = SceneSpec(height=SIZE, width=SIZE, start=np.datetime64("2022-06-01"), stop=np.datetime64("2022-08-01"))
     write_archive(folder / "archive", spec)
@@ -28,6 +31,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     name, password = USER
     added = run_command("user", "add", name, "--password-stdin", "--data", folder, stdin=password + "\n")
     assert added.returncode == 0, added.stderr
+    model = seeded_model()
+    (folder / "models").mkdir()
+    save_model(folder / "models" / "seeded", model.card, model.state_dict(), torch.float32)
     return folder
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from backend.cli import COMMANDS, run
-from backend.settings import Settings, read_settings, settings_table
+from backend.settings import Settings, read_settings
+from backend.settings_page import settings_page
 from processes.errors import OpenEOError
 
 
@@ -113,6 +114,8 @@ def test_loopback_is_told_from_the_network(host: str, loopback: bool) -> None:
 
 
 def test_settings_are_documented() -> None:
-    table = settings_table()
+    page = settings_page()
     for name in Settings.__dataclass_fields__:
-        assert f"`OPENEO_EMBED_{name.upper()}`" in table
+        assert f"`OPENEO_EMBED_{name.upper()}`" in page
+    written = Path(__file__).parents[2] / "docs" / "settings.md"
+    assert written.read_text(encoding="utf-8") == page, "run: python -m backend.settings_page > docs/settings.md"

@@ -105,7 +105,10 @@ def test_file_formats_are_the_table_that_writes(client: FlaskClient) -> None:
     assert list(body["output"]) == [form.name for form in FORMATS]
     for entry in body["output"].values():
         assert entry["gis_data_types"]
-        assert isinstance(entry["parameters"], dict)
+        assert entry["parameters"] == {}
+    for form in FORMATS:
+        for option in form.options:
+            assert f"Option `{option}`: " in body["output"][form.name]["description"]
 
 
 @pytest.mark.parametrize(("alive", "status"), [(2, 200), (0, 503), (None, 503)])

@@ -138,13 +138,13 @@ def test_brackets_in_texts_are_no_nesting(client: FlaskClient) -> None:
 
 def test_other_media_types_are_refused(client: FlaskClient) -> None:
     answer = client.post("/validation", data=b"{}", content_type="text/plain")
-    assert "application/json" in _assert_error(answer, 415, "ContentTypeInvalid")
+    assert "application/json" in _assert_error(answer, 400, "ContentTypeInvalid")
 
 
 def test_large_bodies_are_refused(client: FlaskClient) -> None:
     body = json.dumps({"process_graph": {"a": "x" * 9000}}).encode()
     answer = client.post("/validation", data=body, content_type="application/json")
-    assert "8192" in _assert_error(answer, 413, "FileSizeExceeded")
+    assert "8192" in _assert_error(answer, 400, "FileSizeExceeded")
 
 
 def test_validation_lists_faults_and_wants_a_graph(client: FlaskClient) -> None:

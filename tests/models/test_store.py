@@ -41,7 +41,7 @@ def test_by_path(model, saved):
 
 
 def test_an_unknown_name_lists_the_known(saved):
-    with pytest.raises(ModelNotFound, match="no model 'other'. Models: seeded"):
+    with pytest.raises(ModelNotFound, match=r"no model 'other'\. Models: seeded"):
         load_model("other", folders=[saved])
 
 

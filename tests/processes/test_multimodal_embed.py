@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import dask.array as da
 import numpy as np
-import odc.geo.xr  # noqa: F401
+import odc.geo.xr
 import pytest
 import torch
 import xarray as xr

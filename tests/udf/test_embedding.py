@@ -82,7 +82,7 @@ def test_bright_clouds_are_not_digital_numbers(shelf, sensors, raw):
 
 
 def test_small_areas_get_small_tiles():
-    assert [tile_side(n) for n in (30, 64, 200, 1000)] == [16, 16, 32, 64]
+    assert [tile_side(n) for n in (5, 40, 100, 1000)] == [8, 10, 25, 32]
 
 
 def test_names_are_never_paths(shelf):

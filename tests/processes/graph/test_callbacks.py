@@ -34,7 +34,9 @@ Build = Callable[..., xr.DataArray]
 A = values(12, 3, 6, 5)
 CHUNKS = [(12, 3, 6, 5), (5, 2, 4, 3), (1, 1, 6, 5)]
 DATA = param("data")
-SPREAD = callback(high=node("max", data=DATA), low=node("min", data=DATA), d=node("subtract", x=of("high"), y=of("low")))
+SPREAD = callback(
+    high=node("max", data=DATA), low=node("min", data=DATA), d=node("subtract", x=of("high"), y=of("low"))
+)
 ANOMALY = callback(mean=node("mean", data=DATA), d=node("subtract", x=DATA, y=of("mean")))
 LINE = callback(double=node("multiply", x=param("x"), y=2), plus=node("add", x=of("double"), y=1))
 POLYGON = {
@@ -83,7 +85,9 @@ def test_apply_with_an_array_made_of_values(build: Build, data: xr.DataArray) ->
 
 
 def test_apply_with_a_constant_result(build: Build, data: xr.DataArray) -> None:
-    result = build(flat(a=node("apply", data=param("c"), process=one("constant", x=param("context")), context=7)), c=data)
+    result = build(
+        flat(a=node("apply", data=param("c"), process=one("constant", x=param("context")), context=7)), c=data
+    )
     np.testing.assert_array_equal(result.values, np.full(A.shape, 7))
 
 
@@ -103,7 +107,9 @@ def test_apply_dimension_with_a_reducer_gives_one_value(build: Build, data: xr.D
 
 def test_apply_dimension_with_an_array_of_another_length(build: Build, data: xr.DataArray) -> None:
     process = callback(
-        mean=node("mean", data=DATA), sd=node("sd", data=DATA), both=node("array_create", data=[of("mean"), of("sd"), 1])
+        mean=node("mean", data=DATA),
+        sd=node("sd", data=DATA),
+        both=node("array_create", data=[of("mean"), of("sd"), 1]),
     )
     graph = flat(a=node("apply_dimension", data=param("c"), dimension="t", target_dimension="stats", process=process))
     result = build(graph, c=data)
@@ -219,7 +225,9 @@ def test_predicates_of_load_collection(registry: ProcessRegistry) -> None:
 
 
 def reduced(build: Build, data: xr.DataArray, **nodes: Any) -> np.ndarray:
-    return build(flat(a=node("reduce_dimension", data=param("c"), dimension="t", reducer=callback(**nodes))), c=data).values
+    return build(
+        flat(a=node("reduce_dimension", data=param("c"), dimension="t", reducer=callback(**nodes))), c=data
+    ).values
 
 
 def test_array_apply_then_reduce(build: Build, data: xr.DataArray) -> None:
@@ -237,7 +245,9 @@ def test_array_apply_with_a_reduced_value_as_context(build: Build, data: xr.Data
         build,
         data,
         mean=node("mean", data=DATA),
-        off=node("array_apply", data=DATA, process=one("subtract", x=param("x"), y=param("context")), context=of("mean")),
+        off=node(
+            "array_apply", data=DATA, process=one("subtract", x=param("x"), y=param("context")), context=of("mean")
+        ),
         square=node("array_apply", data=of("off"), process=one("multiply", x=param("x"), y=param("x"))),
         sum=node("sum", data=of("square")),
     )

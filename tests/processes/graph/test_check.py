@@ -78,7 +78,9 @@ def test_limits_on_nodes_count_callbacks() -> None:
 
 
 def test_limit_on_size() -> None:
-    assert "longer than 1000 characters" in refused(flat(a=node("constant", x="y" * 1001)), GraphLimits(size=1000)).message
+    assert (
+        "longer than 1000 characters" in refused(flat(a=node("constant", x="y" * 1001)), GraphLimits(size=1000)).message
+    )
 
 
 @pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"k": value}])

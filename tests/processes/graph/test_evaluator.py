@@ -82,7 +82,10 @@ def test_nodes_that_the_result_does_not_need_are_left_alone(fakes: Callable[...,
 def test_references_are_resolved_at_any_depth(fakes: Callable[..., ProcessRegistry]) -> None:
     registry = fakes(fake_process("keep", lambda x=None: x, ANY))
     graph = flat(a=node("pi"), b=node("keep", x={"deep": [1, {"er": [of("a"), param("p")]}], "s": "2024"}))
-    assert run(registry, graph, p="P1D") == {"deep": [1, {"er": [pytest.approx(3.14159, rel=1e-5), "P1D"]}], "s": "2024"}
+    assert run(registry, graph, p="P1D") == {
+        "deep": [1, {"er": [pytest.approx(3.14159, rel=1e-5), "P1D"]}],
+        "s": "2024",
+    }
 
 
 def test_arguments_are_not_shared_with_the_graph(fakes: Callable[..., ProcessRegistry]) -> None:
@@ -114,7 +117,9 @@ def test_only_schemas_make_typed_values(fakes: Callable[..., ProcessRegistry]) -
             parameter("box", {"type": "object", "subtype": "bounding-box"}),
             parameter("time", {"type": "array", "subtype": "temporal-interval"}),
             parameter("plain"),
-            parameter("geojson", [{"type": "object", "subtype": "bounding-box"}, {"type": "object", "subtype": "geojson"}]),
+            parameter(
+                "geojson", [{"type": "object", "subtype": "bounding-box"}, {"type": "object", "subtype": "geojson"}]
+            ),
         )
     )
     deep = {**box, "west": of("west")}
@@ -271,7 +276,10 @@ def test_our_errors_tell_process_and_node_once(fakes: Callable[..., ProcessRegis
 def test_errors_of_the_library_become_ours(fakes: Callable[..., ProcessRegistry]) -> None:
     with pytest.raises(OpenEOError) as caught:
         run(fakes(raising(OverlapResolverMissing("Overlap."))), flat(a=node("fail")))
-    assert (caught.value.code, caught.value.message) == ("OverlapResolverMissing", "Overlap. (process 'fail', node 'a')")
+    assert (caught.value.code, caught.value.message) == (
+        "OverlapResolverMissing",
+        "Overlap. (process 'fail', node 'a')",
+    )
 
 
 @pytest.mark.parametrize("error", [TypeError("own fault"), OpenEOException("bare"), KeyError("k")])

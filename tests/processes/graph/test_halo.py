@@ -118,7 +118,9 @@ def test_everything_transparent_may_lie_between(ask: Callable[..., dict[str, Any
             index=node("ndvi", data=of("twice"), nir="a", red="b"),
             added=node("add_dimension", data=of("index"), name="bands", label="ndvi", type="bands"),
             merged=node("merge_cubes", cube1=of("twice"), cube2=of("added")),
-            first=node("reduce_dimension", data=of("days"), dimension="bands", reducer=one("first", data=param("data"))),
+            first=node(
+                "reduce_dimension", data=of("days"), dimension="bands", reducer=one("first", data=param("data"))
+            ),
             cloud=node("apply", data=of("first"), process=one("gt", x=param("x"), y=1.5)),
             masked=node("mask", data=of("merged"), mask=of("cloud")),
             embed=node("embed", data=of("masked")),

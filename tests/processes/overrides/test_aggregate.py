@@ -12,7 +12,9 @@ import shapely
 import xarray as xr
 
 from processes.errors import OpenEOError
-from processes.overrides.aggregate import aggregate_spatial, aggregate_temporal, aggregate_temporal_period
+from processes.overrides.aggregate_period import aggregate_temporal_period
+from processes.overrides.aggregate_spatial import aggregate_spatial
+from processes.overrides.aggregate_temporal import aggregate_temporal
 from tests.processes.overrides.conftest import DATES, equal, make_cube, nanmean, scaled_mean, span
 
 CRS = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}

@@ -11,7 +11,8 @@ import pytest
 import xarray as xr
 
 from processes.errors import OpenEOError
-from processes.overrides import arrays
+from processes.overrides import arrays, each, order
+from processes.registry import OVERRIDES
 from tests.processes.overrides.conftest import BANDS, DATES, make_cube
 
 NULLS = [6, -1, 2, None, 7, 4, None, 8, 3, 9, 9]
@@ -87,7 +88,7 @@ def by(name: str, wanted: Any) -> Callable[..., Any]:
     ],
 )
 def test_lists_are_as_the_specification_says(process: str, arguments: dict[str, Any], expected: Any) -> None:
-    result = getattr(arrays, process)(**arguments)
+    result = OVERRIDES[process](**arguments)
     assert result == expected
     assert type(result) is type(expected)
 
@@ -107,7 +108,7 @@ def test_lists_are_as_the_specification_says(process: str, arguments: dict[str, 
 )
 def test_errors_have_the_codes_of_the_specification(process: str, arguments: dict[str, Any], code: str) -> None:
     with pytest.raises(OpenEOError) as error:
-        getattr(arrays, process)(**arguments)
+        OVERRIDES[process](**arguments)
     assert error.value.code == code
 
 
@@ -119,9 +120,9 @@ def test_labelled_arrays_keep_labels() -> None:
     data = labelled(B01=1.5, B02=0.5)
     assert arrays.array_element(data, label="B02") == 0.5
     assert list(arrays.array_labels(data)) == ["B01", "B02"]
-    assert arrays.array_filter(data, by("label", "B02")).equals(labelled(B02=0.5))
-    assert arrays.array_filter(data, lambda x, **_: x > 1).equals(labelled(B01=1.5))
-    assert arrays.array_apply(data, times_two_plus_one).equals(labelled(B01=4.0, B02=2.0))
+    assert each.array_filter(data, by("label", "B02")).equals(labelled(B02=0.5))
+    assert each.array_filter(data, lambda x, **_: x > 1).equals(labelled(B01=1.5))
+    assert each.array_apply(data, times_two_plus_one).equals(labelled(B01=4.0, B02=2.0))
     assert arrays.array_concat(data, labelled(B03=3.0)).equals(labelled(B01=1.5, B02=0.5, B03=3.0))
     assert list(arrays.array_concat(data, [3.0])) == [1.5, 0.5, 3.0]
     assert arrays.array_append(data, 3.0, "B03").equals(labelled(B01=1.5, B02=0.5, B03=3.0))
@@ -177,7 +178,7 @@ def test_reducers_along_an_axis_equal_those_of_lists(
     keepdims: bool,
     raise_if_computes: Callable[[], None],
 ) -> None:
-    function = getattr(arrays, process)
+    function = OVERRIDES[process]
     result = function(cube.data, **arguments, axis=axis, keepdims=keepdims)
     assert isinstance(result, da.Array) == isinstance(cube.data, da.Array)
     raise_if_computes()
@@ -202,7 +203,7 @@ def test_reducers_along_an_axis_equal_those_of_lists(
 def test_arrays_along_an_axis_equal_lists(
     cube: xr.DataArray, axis: int, process: str, arguments: dict[str, Any], raise_if_computes: Callable[[], None]
 ) -> None:
-    function = getattr(arrays, process)
+    function = OVERRIDES[process]
     result = function(cube.data, **arguments, axis=axis)
     assert isinstance(result, da.Array) == isinstance(cube.data, da.Array)
     shape = result.shape
@@ -215,8 +216,8 @@ def test_arrays_along_an_axis_equal_lists(
 
 def test_rearrange_by_each_pixels_own_order(cube: xr.DataArray, raise_if_computes: Callable[[], None]) -> None:
     for nodata in (None, True, False):
-        result = arrays.rearrange(cube.data, arrays.order(cube.data, nodata=nodata, axis=0), axis=0)
-        expected = arrays.sort(make_cube().values, nodata=nodata, axis=0)
+        result = order.rearrange(cube.data, order.order(cube.data, nodata=nodata, axis=0), axis=0)
+        expected = order.sort(make_cube().values, nodata=nodata, axis=0)
         assert result.dtype == np.float32
         assert isinstance(result, da.Array) == isinstance(cube.data, da.Array)
         raise_if_computes()
@@ -242,7 +243,7 @@ def test_array_apply_calls_once_with_index_and_label(cube: xr.DataArray, axis: i
         calls.append(named_parameters)
         return x * 2 + named_parameters["index"] + named_parameters["label"] + named_parameters["context"]
 
-    result = arrays.array_apply(cube.data, process, context=1, axis=axis, dim_labels=labels)
+    result = each.array_apply(cube.data, process, context=1, axis=axis, dim_labels=labels)
     assert len(calls) == 1
     expected = per_pixel(axis, lambda v: [None if x is None else 2 * x + 11 * i + 1 for i, x in enumerate(v)])
     np.testing.assert_array_equal(np.asarray(result), expected)
@@ -250,16 +251,16 @@ def test_array_apply_calls_once_with_index_and_label(cube: xr.DataArray, axis: i
 
 def test_array_filter_shortens_by_label_and_masks_by_value(cube: xr.DataArray) -> None:
     labels = np.array(BANDS)
-    chosen = arrays.array_filter(cube.data, by("label", "B03"), axis=1, dim_labels=labels)
+    chosen = each.array_filter(cube.data, by("label", "B03"), axis=1, dim_labels=labels)
     np.testing.assert_array_equal(np.asarray(chosen), make_cube().values[:, 1:2])
-    large = arrays.array_filter(cube.data, lambda x, **_: x > 100, axis=1)
+    large = each.array_filter(cube.data, lambda x, **_: x > 100, axis=1)
     values = make_cube().values
     np.testing.assert_array_equal(np.asarray(large), np.where(values > 100, values, np.nan))
     assert large.dtype == np.float32
 
 
 def test_count_with_a_condition(cube: xr.DataArray, raise_if_computes: Callable[[], None]) -> None:
-    result = arrays.count(cube.data, lambda x, **_: x > 100, axis=0)
+    result = each.count(cube.data, lambda x, **_: x > 100, axis=0)
     raise_if_computes()
     np.testing.assert_array_equal(np.asarray(result), (make_cube().values > 100).sum(axis=0))
 
@@ -273,14 +274,14 @@ def test_values_of_pixels_can_be_searched_appended_and_listed(cube: xr.DataArray
     np.testing.assert_array_equal(np.asarray(longer), np.concatenate([values, values.max(axis=0)[None]]))
     pair = arrays.array_create([data[0], largest, None], axis=0)
     assert pair.shape == (3, *values.shape[1:])
-    np.testing.assert_array_equal(np.asarray(arrays.first([data[0], largest], axis=0)), values[0])
+    np.testing.assert_array_equal(np.asarray(order.first([data[0], largest], axis=0)), values[0])
 
 
 def test_integers_keep_their_type() -> None:
     data = make_cube("int16").chunk({"t": 2}).data
     for result in (
-        arrays.first(data, axis=0),
-        arrays.sort(data, axis=0),
+        order.first(data, axis=0),
+        order.sort(data, axis=0),
         arrays.array_element(data, index=1, axis=0),
         arrays.array_append(data, data[0], axis=0),
     ):

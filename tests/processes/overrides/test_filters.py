@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,15 +23,8 @@ WEST, NORTH = 500_000.0, 5_650_000.0
 TIMES = np.array(["2024-01-01", "2024-01-06T10:30:00", "2024-01-11", "2024-01-21"], dtype="datetime64[ns]")
 
 
-@pytest.fixture(autouse=True)
-def no_compute() -> Iterator[None]:
-    """Make computing an error."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("computed while the graph was built")
-
-    with dask.config.set(scheduler=refuse):
-        yield
+# Nothing may compute while a graph is built.
+pytestmark = pytest.mark.usefixtures("no_compute")
 
 
 @pytest.fixture(params=["lazy", "numpy"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import odc.geo.xr
@@ -21,15 +19,8 @@ from processes.overrides.mask import mask, mask_polygon
 WEST, NORTH = 500_000.0, 5_650_000.0
 
 
-@pytest.fixture(autouse=True)
-def no_compute() -> Iterator[None]:
-    """Make computing an error."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("computed while the graph was built")
-
-    with dask.config.set(scheduler=refuse):
-        yield
+# Nothing may compute while a graph is built.
+pytestmark = pytest.mark.usefixtures("no_compute")
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from processes.errors import OpenEOError
-from processes.overrides import math
+from processes.overrides import math, quantiles, statistics
+from processes.registry import OVERRIDES
 
-REDUCERS = [math.mean, math.sum_, math.product, math.min_, math.max_, math.variance, math.sd, math.median]
+REDUCERS = [OVERRIDES[id] for id in ("mean", "sum", "product", "min", "max", "variance", "sd", "median")]
 STATISTICS = ["mean", "sum", "product", "min", "max", "variance", "sd", "median", "extrema", "quantiles"]
 ARITHMETIC = ["linear_scale_range", "normalized_difference", "clip", "mod", "power", "int"]
 CHUNKS = [(-1, -1, -1), (2, 1, 3), (1, 2, 2)]
@@ -55,7 +56,7 @@ def close(result: Any, expected: Any) -> bool:
 
 @pytest.mark.parametrize("process", [*STATISTICS, *ARITHMETIC])
 def test_examples_of_the_specification(process: str, api_spec: Path) -> None:
-    function = getattr(math, process, None) or getattr(math, process + "_")
+    function = OVERRIDES[process]
     spec = json.loads((api_spec / "processes" / f"{process}.json").read_text(encoding="utf-8"))
     for example in spec.get("examples", []):
         assert close(function(**example["arguments"]), example["returns"]), example
@@ -91,10 +92,10 @@ def test_any_axes_and_kept_dimensions(reducer: Any, axis: Any, keepdims: bool) -
 
 def test_statistics_are_those_of_numpy() -> None:
     cube = values()[:, :3].astype(np.float64)
-    for ours, theirs in [(math.mean, np.nanmean), (math.sum_, np.nansum), (math.product, np.nanprod)]:
+    for ours, theirs in [(statistics.mean, np.nanmean), (statistics.sum_, np.nansum), (statistics.product, np.nanprod)]:
         np.testing.assert_allclose(ours(cube, axis=0), theirs(cube, axis=0))
-    np.testing.assert_allclose(math.sd(cube, axis=0), np.nanstd(cube, axis=0, ddof=1))
-    np.testing.assert_allclose(math.median(cube, axis=0), np.nanmedian(cube, axis=0))
+    np.testing.assert_allclose(statistics.sd(cube, axis=0), np.nanstd(cube, axis=0, ddof=1))
+    np.testing.assert_allclose(quantiles.median(cube, axis=0), np.nanmedian(cube, axis=0))
 
 
 @pytest.mark.parametrize("reducer", REDUCERS)
@@ -105,46 +106,58 @@ def test_nothing_but_no_data_is_no_data(reducer: Any) -> None:
 
 
 def test_the_variance_of_one_number_is_undefined() -> None:
-    assert np.isnan(math.variance([5]))
-    assert np.isnan(math.sd(np.array([[5.0], [np.nan]]), axis=0)).all()
+    assert np.isnan(statistics.variance([5]))
+    assert np.isnan(statistics.sd(np.array([[5.0], [np.nan]]), axis=0)).all()
 
 
 def test_infinities_take_part() -> None:
-    assert math.max_([1, float("inf"), None]) == float("inf")
-    assert math.min_(np.array([np.inf, np.inf])) == np.inf
-    assert np.isnan(math.mean([float("inf"), -float("inf")]))
-    assert math.median([-float("inf"), 1, float("inf")]) == 1
+    assert statistics.max_([1, float("inf"), None]) == float("inf")
+    assert statistics.min_(np.array([np.inf, np.inf])) == np.inf
+    assert np.isnan(statistics.mean([float("inf"), -float("inf")]))
+    assert quantiles.median([-float("inf"), 1, float("inf")]) == 1
+
+
+@pytest.mark.parametrize("reducer", REDUCERS)
+@pytest.mark.parametrize("series", [[np.inf, 1, 2], [np.inf, -np.inf, 3], [0, np.inf, np.nan], [3e38, 3e38, 2]])
+def test_infinities_are_no_reason_for_warnings(reducer: Any, series: list[float]) -> None:
+    cube = np.array([series] * 2, "float32")
+    with np.errstate(all="ignore"):
+        expected = np.float32(reducer([None if np.isnan(x) else x for x in cube[0].tolist()]))
+    for values in (cube, da.from_array(cube, chunks=(1, 3)), da.from_array(cube, chunks=(2, 1))):
+        np.testing.assert_allclose(np.asarray(reducer(values, axis=1)), [expected] * 2, rtol=1e-5)
 
 
 def test_integers_stay_integers_where_the_result_is_one() -> None:
     stack = np.array([[250, 3], [10, 4]], dtype=np.uint8)
-    assert math.sum_(stack, axis=0).tolist() == [260, 7]
-    assert math.max_(stack, axis=0).dtype == np.uint8
-    assert math.mean(stack, axis=0).tolist() == [130, 3.5]
-    assert type(math.sum_([5, 1])) is int
+    assert statistics.sum_(stack, axis=0).tolist() == [260, 7]
+    assert statistics.max_(stack, axis=0).dtype == np.uint8
+    assert statistics.mean(stack, axis=0).tolist() == [130, 3.5]
+    assert type(statistics.sum_([5, 1])) is int
 
 
 @pytest.mark.parametrize("wrap", [np.asarray, lambda a: da.from_array(a, chunks=2)])
 def test_a_list_of_arrays_is_reduced_element_by_element(wrap: Any) -> None:
     a, b = wrap(np.array([[1.0, 2.0, np.nan]] * 2)), wrap(np.array([[10.0, np.nan, np.nan]] * 2))
-    np.testing.assert_array_equal(math.sum_([a, b], axis=1), [[11, 2, np.nan]] * 2)
-    np.testing.assert_array_equal(math.max_([a, 5, None]), [[5, 5, 5]] * 2)
-    assert dask.is_dask_collection(math.median([a, b])) is dask.is_dask_collection(a)
+    np.testing.assert_array_equal(statistics.sum_([a, b], axis=1), [[11, 2, np.nan]] * 2)
+    np.testing.assert_array_equal(statistics.max_([a, 5, None]), [[5, 5, 5]] * 2)
+    assert dask.is_dask_collection(quantiles.median([a, b])) is dask.is_dask_collection(a)
 
 
 @pytest.mark.parametrize("chunks", CHUNKS)
 def test_quantiles_take_the_place_of_the_axis(chunks: Any, no_compute: Callable[[Any], Any]) -> None:
     cube = values()
-    expected = math.quantiles(cube, [0.1, 0.5, 0.9, 1], axis=1)
+    expected = quantiles.quantiles(cube, [0.1, 0.5, 0.9, 1], axis=1)
     assert expected.shape == (5, 4, 3)
     full = cube[:, :3]
     np.testing.assert_allclose(
-        math.quantiles(full, 4, axis=1), np.moveaxis(np.nanquantile(full, [0.25, 0.5, 0.75], axis=1), 0, 1), rtol=1e-5
+        quantiles.quantiles(full, 4, axis=1),
+        np.moveaxis(np.nanquantile(full, [0.25, 0.5, 0.75], axis=1), 0, 1),
+        rtol=1e-5,
     )
-    lazy = math.quantiles(da.from_array(cube, chunks=chunks), [0.1, 0.5, 0.9, 1], axis=1)
+    lazy = quantiles.quantiles(da.from_array(cube, chunks=chunks), [0.1, 0.5, 0.9, 1], axis=1)
     assert lazy.shape == expected.shape
     np.testing.assert_array_equal(no_compute(lazy), expected)
-    whole = no_compute(math.quantiles(da.from_array(cube, chunks=chunks), q=2))
+    whole = no_compute(quantiles.quantiles(da.from_array(cube, chunks=chunks), q=2))
     np.testing.assert_allclose(whole, [np.nanmedian(cube)])
 
 
@@ -160,16 +173,18 @@ def test_quantiles_take_the_place_of_the_axis(chunks: Any, no_compute: Callable[
 )
 def test_quantiles_want_one_of_two_parameters(arguments: dict[str, Any], code: str) -> None:
     with pytest.raises(OpenEOError) as caught:
-        math.quantiles([1, 2], **arguments)
+        quantiles.quantiles([1, 2], **arguments)
     assert caught.value.code == code
 
 
 def test_extrema_take_the_place_of_the_axis(no_compute: Callable[[Any], Any]) -> None:
     cube = values()
-    expected = math.extrema(cube, axis=1)
-    np.testing.assert_array_equal(expected, np.stack([math.min_(cube, axis=1), math.max_(cube, axis=1)], axis=1))
-    np.testing.assert_array_equal(no_compute(math.extrema(da.from_array(cube, chunks=2), axis=1)), expected)
-    assert math.extrema([]) == [None, None]
+    expected = statistics.extrema(cube, axis=1)
+    np.testing.assert_array_equal(
+        expected, np.stack([statistics.min_(cube, axis=1), statistics.max_(cube, axis=1)], axis=1)
+    )
+    np.testing.assert_array_equal(no_compute(statistics.extrema(da.from_array(cube, chunks=2), axis=1)), expected)
+    assert statistics.extrema([]) == [None, None]
 
 
 ELEMENTWISE: list[tuple[Any, tuple[Any, ...]]] = [
@@ -227,4 +242,4 @@ def test_swapped_and_empty_ranges_are_errors() -> None:
     with pytest.raises(OpenEOError, match="inputMax"):
         math.linear_scale_range(1, 2, 2)
     with pytest.raises(OpenEOError, match="array of numbers"):
-        math.sum_(["a"])
+        statistics.sum_(["a"])

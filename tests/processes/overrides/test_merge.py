@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from typing import Any
 
 import dask
@@ -20,15 +19,8 @@ from processes.overrides.merge import merge_cubes
 WEST, NORTH = 500_000.0, 5_650_000.0
 
 
-@pytest.fixture(autouse=True)
-def no_compute() -> Iterator[None]:
-    """Make computing an error."""
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("computed while the graph was built")
-
-    with dask.config.set(scheduler=refuse):
-        yield
+# Nothing may compute while a graph is built.
+pytestmark = pytest.mark.usefixtures("no_compute")
 
 
 def make(days: list[int], bands: list[str], seed: int = 0, *, left: int = 0, lazy: bool = True) -> xr.DataArray:

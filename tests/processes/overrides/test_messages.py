@@ -17,7 +17,6 @@ def environment(halo: Halo | None = None) -> Environment:
     return Environment(catalog=SimpleNamespace(), models=SimpleNamespace(), halo=halo)  # type: ignore[arg-type]
 
 
-
 @pytest.mark.parametrize(
     ("data", "told"),
     [

@@ -11,7 +11,7 @@ import pytest
 import xarray as xr
 
 from processes.errors import OpenEOError
-from processes.overrides.aggregate import aggregate_spatial
+from processes.overrides.aggregate_spatial import aggregate_spatial
 from processes.overrides.reduce import reduce_dimension, reduce_spatial
 from tests.processes.overrides.conftest import BANDS, equal, make_cube, nanmean, scaled_mean, span
 

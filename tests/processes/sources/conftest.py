@@ -1,11 +1,9 @@
-"""Fixtures for sources: tiny archives, and a guard against computing too early."""
+"""Fixtures for sources: tiny archives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import dask
 import pytest
 
 from processes.sources import CollectionSource, open_source
@@ -28,14 +26,3 @@ def patch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stored(archive: Path) -> CollectionSource:
     """The source of `archive`."""
     return open_source(archive)[0]
-
-
-@pytest.fixture
-def no_compute() -> Iterator[None]:
-    """Fail when Dask computes anything."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("Dask computed while a cube was built")
-
-    with dask.config.set(scheduler=refuse):
-        yield

@@ -53,11 +53,19 @@ def test_a_cube_of_classes_stays_integer(stored: CollectionSource) -> None:
     np.testing.assert_array_equal(cube.values[:, 0], Stored().array(SCL))
 
 
+def test_cubes_know_their_bands_common_names_and_wavelengths(stored: CollectionSource) -> None:
+    cube = stored.load(LoadRequest(bands=("SCL", "nir")))
+    assert cube["common_name"].dims == cube["center_wavelength"].dims == ("bands",)
+    assert cube["common_name"].values.tolist() == ["", "nir"]
+    np.testing.assert_array_equal(cube["center_wavelength"], [np.nan, 0.842])
+
+
 def test_float_bands_are_as_stored(tmp_path: Path) -> None:
     backscatter = np.full((4, 32, 32), 0.25, "float32")
     backscatter[1, 2, 3] = np.nan
     band = {"name": "VV", "data_type": "float32", "scaled": False, "unit": "1"}
     source = open_source(Stored(bands=[band], arrays={"VV": backscatter}).write(tmp_path / "s1.zarr"))[0]
+    assert "common_name" not in source.load(LoadRequest()).coords
     cube = source.load(LoadRequest())
     assert cube.dtype == "float32"
     np.testing.assert_array_equal(cube.values[:, 0], backscatter)

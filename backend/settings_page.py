@@ -1,0 +1,49 @@
+"""The page on settings; `python -m backend.settings_page > docs/settings.md` writes it, a test compares the two."""
+
+from __future__ import annotations
+
+import sys
+
+from backend.settings import settings_table
+
+INTRO = """\
+# Settings
+
+`openeo-embed serve` reads its settings once, at start: from the command line, else from the environment variables
+below, else the defaults. `openeo-embed serve --help` lists those that have an option. A value that cannot be ends
+the start with one line that names the variable or option, the value and what it may be. Yes and no are written 1
+and 0. The limits of synchronous requests are checked before anything is computed.
+"""
+
+SECURITY = """\
+## Who can reach the server
+
+- It listens on loopback, 127.0.0.1, unless `--host` says otherwise. It speaks HTTP: beyond loopback, passwords and
+  tokens travel unencrypted (a warning at start says so). Put a reverse proxy with TLS in front, set
+  `OPENEO_EMBED_PUBLIC_URL` to the URL that it serves, and `OPENEO_EMBED_PROXIES` to the number of proxies: of so
+  many, and of nobody else, `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+- The user demo, whose password everybody knows, exists only while a server with `--demo-user` runs on loopback.
+  With another address `--demo-user` is refused, and so is starting with a demo user left over in the database. A
+  reverse proxy on the same machine makes loopback public: leave `--demo-user` out there.
+- All other users come from `openeo-embed user add`. Passwords are kept as argon2id hashes, access tokens as
+  digests; both in the users' database, readable to its owner alone where it is the SQLite file of the data folder.
+  After too many failed logins further ones from the same address are refused for a while.
+- Capabilities, collections, processes, file formats, validation and health are public; computing, logs and progress
+  need a token, and show each user only their own.
+- Whoever reaches the Dask scheduler can run any code. The server's own listens on 127.0.0.1 only, at a port of its
+  choice, and any local user can reach it: share the machine with nobody you do not trust. Keep a scheduler of your
+  own (`--scheduler`) in a network that only the server and the workers are in.
+- Logs hold no headers, bodies, passwords or tokens. A failure that is the server's fault is told to the client as
+  an id; the reason stands in the log under it.
+- DATA/run holds temporary files and a day's request logs; it is emptied whenever a server starts or stops. One
+  server at a time uses a data folder.
+"""
+
+
+def settings_page() -> str:
+    """Return the page as Markdown."""
+    return "\n".join([INTRO, settings_table(), "", SECURITY]).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_page())
