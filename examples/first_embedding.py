@@ -71,7 +71,7 @@ def principal_colours(bands: np.ndarray) -> np.ndarray:
     colours = np.zeros((*known.shape, 3), np.uint8)
     samples = bands[:, known].T  # (pixels, n)
     if len(samples) > 3:
-        centred = (samples - samples.mean(0)) / (samples.std(0) + 1e-9)
+        centred = samples - samples.mean(0)
         _, _, axes = np.linalg.svd(centred, full_matrices=False)
         colours[known] = _stretch(centred @ axes[:3].T)
     return colours

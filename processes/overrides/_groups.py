@@ -51,4 +51,6 @@ def _no_data(cube: xr.DataArray, axis: int, count: int, reducer: Callback, conte
     chunks = {"chunks": template.chunks} if isinstance(template, da.Array) else {}
     label = np.array(["NaT"], "datetime64[ns]")
     result = reduce_axis(full(template.shape, np.nan, dtype=dtype, **chunks), reducer, axis, label, context)
-    return np.repeat(np.expand_dims(result, axis), count, axis)
+    single = np.expand_dims(result, axis)
+    broadcast = da.broadcast_to if isinstance(single, da.Array) else np.broadcast_to
+    return broadcast(single, (*single.shape[:axis], count, *single.shape[axis + 1 :]))

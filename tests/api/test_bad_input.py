@@ -355,5 +355,5 @@ def test_wrong_passwords_tell_nothing_of_the_name(server: Server, check: Checker
 def test_the_client_shows_the_message(connection: openeo.Connection) -> None:
     s2, s1 = (connection.load_collection(id, AREA, DATES) for id in ("SENTINEL2_L2A", "SENTINEL1_RTC"))
     cube = connection.datacube_from_process("multimodal_embed", data=s2, others=[s1], model="nope")
-    with pytest.raises(OpenEoApiError, match=r"\[400\] ModelNotFound: There is no model 'nope'\. Models: seeded"):
+    with pytest.raises(OpenEoApiError, match=r"\[400\] ModelNotFound: There is no model 'nope'\. Models: demo, seeded"):
         cube.execute()
