@@ -86,7 +86,17 @@ def _check_cubes(data: xr.DataArray, others: Sequence[xr.DataArray]) -> None:
 
 
 def _contains(around: xr.DataArray, data: xr.DataArray) -> bool:
-    return all(np.isin(data[d].values, around[d].values).all() for d in ("t", "y", "x"))
+    """Whether `around` has all dates of `data`, and its pixels in one piece."""
+    if not np.isin(data["t"].values, around["t"].values).all():
+        return False
+    return all(np.array_equal(around[axis].values[_run(around, data, axis)], data[axis].values) for axis in ("y", "x"))
+
+
+def _run(around: xr.DataArray, data: xr.DataArray, axis: str) -> slice:
+    """Where `data` begins along an axis of `around`, and as many pixels as it has from there on."""
+    found = np.flatnonzero(around[axis].values == data[axis].values[0])
+    begin = int(found[0]) if len(found) else 0
+    return slice(begin, begin + data.sizes[axis])
 
 
 def _sensors(
@@ -161,18 +171,12 @@ def _embed(
             _lazy(gridded.sel(bands=CLASSES).transpose("t", "y", "x")) if masked else None,
         )
     wanted = np.isin(cubes[model.card.reference].times, data["t"].values)
-    return embed_lazily(model, cubes, wanted, _part(around, data, "y"), _part(around, data, "x"))
+    return embed_lazily(model, cubes, wanted, _run(around, data, "y"), _run(around, data, "x"))
 
 
 def _lazy(cube: xr.DataArray) -> da.Array:
     lazy: da.Array = da.asarray(cube.data)
     return lazy
-
-
-def _part(around: xr.DataArray, data: xr.DataArray, axis: str) -> slice:
-    """Where the pixels of `data` lie along an axis of `around`."""
-    begin = int(np.flatnonzero(around[axis].values == data[axis].values[0])[0])
-    return slice(begin, begin + data.sizes[axis])
 
 
 def _as_cube(values: da.Array, card: ModelCard, data: xr.DataArray, order: NDArray[np.intp]) -> xr.DataArray:

@@ -147,6 +147,12 @@ def test_what_was_asked_for_is_embedded_from_what_lies_around(data, radar, env, 
     assert env.ledger.embeddings == 2 * 2 * 2
 
 
+def test_surroundings_that_do_not_hold_the_cube_in_one_piece_are_left_aside(data, radar, env, whole):
+    scattered = data.isel(x=np.r_[0:8, 9:17, 8])
+    out = multimodal_embed(data, [radar], env=env, wide={"data": scattered, "others": [radar]})
+    xr.testing.assert_allclose(out.compute(scheduler="sync"), whole, rtol=0, atol=TOLERANCE)
+
+
 def test_scene_classification_masks_clouds_unless_told_otherwise(data, radar, env, whole):
     classes = xr.full_like(data.isel(bands=[0]), 4).assign_coords(bands=["SCL"])
     classes = classes.where((data["t"] != data["t"][6]) | (data["x"] != data["x"][8]), 9)
