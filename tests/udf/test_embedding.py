@@ -83,12 +83,3 @@ def test_bright_clouds_are_not_digital_numbers(shelf, sensors, raw):
 
 def test_small_areas_get_small_tiles():
     assert [tile_side(n) for n in (5, 40, 100, 1000)] == [8, 10, 25, 32]
-
-
-def test_names_are_never_paths(shelf):
-    from models.folders import ModelNotFound
-
-    for name in (str(shelf.folders[0] / "seeded"), "../seeded", "..\\seeded"):
-        with pytest.raises(ModelNotFound, match="Models: seeded"):
-            shelf.get(name)
-    assert shelf.names() == ["seeded"]
