@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.engine.dense import DenseEngine, Precision
+from models.engine.tiles import Tile, cut, tile_side
 from models.engine.windows import BATCH, run_windows
 from models.frames import EDGE, PATCH, WindowList, cube_windows, local_windows
 from models.network import TwoStageModel
 
 FrameRule = Literal["local", "cube"]
-Engine = Literal["auto", "windows"]
+Engine = Literal["auto", "windows", "dense"]
 Cube = NDArray[np.float32]
+Times = NDArray[np.datetime64]
+Progress = Callable[[int, int], None]
 
 
 def embed_cube(
@@ -23,10 +28,11 @@ def embed_cube(
     times: Mapping[str, ArrayLike],
     frames: FrameRule = "local",
     engine: Engine = "auto",
+    precision: Precision = "float32",
     *,
     wanted: ArrayLike | None = None,
-    batch: int = BATCH,
-    progress: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
+    progress: Progress | None = None,
 ) -> Cube:
     """Embed every pixel and date of a cube that can be embedded.
 
@@ -41,14 +47,18 @@ def embed_cube(
         Which frames a window holds. ``local``: the pixel's own acquisitions within reach, other sensors paired to
         them here; the number depends on place and date alone. ``cube``: as published, consecutive acquisitions of
         this cube, sensors paired by the caller (all time axes of one length).
-    engine : {"auto", "windows"}
-        How to compute; the numbers are the same.
+    engine : {"auto", "windows", "dense"}
+        How to compute; the numbers are the same. ``windows`` takes every window on its own, ``dense`` shares the work
+        between neighbouring pixels and dates, ``auto`` decides frame by frame which is less work.
+    precision : {"float32", "bf16"}
+        ``bf16`` rounds what goes into matrix products of the dense engine to 8 bits: faster where the device
+        multiplies such numbers, and no longer exact (see `openeo-embed bench`).
     wanted : (t,) bool, optional
         Dates of the reference modality to embed; all by default. The others serve as context only.
-    batch : int
-        Patches through the frame encoder at once.
+    memory : int, optional
+        Bytes to make do with beside the cubes and the result; by default a share of what is free.
     progress : callable, optional
-        Called with (windows done, windows in all).
+        Called with (work done, work in all), in pixels times frames.
 
     Returns
     -------
@@ -59,42 +69,162 @@ def embed_cube(
     Raises
     ------
     ValueError
-        A modality is missing, shapes do not fit, times do not ascend, or a rule or engine is not known.
+        A modality is missing, shapes do not fit, times do not ascend, or a rule, engine or precision is not known.
 
     Notes
     -----
     Method: Peters et al. 2026, arXiv 2511.11706.
     """
-    if engine not in ("auto", "windows"):
-        raise ValueError(f"engine is {engine!r}; it must be 'auto' or 'windows'")
-    checked, axes = _check(model, cubes, times)
-    reference = model.card.reference
-    dates = len(axes[reference])
-    chosen = np.ones(dates, bool) if wanted is None else np.asarray(wanted, bool)
-    out = np.full((model.card.size, dates, *checked[reference].shape[2:]), np.nan, np.float32)
-    if min(out.shape[2:]) < PATCH:
+    return Embedder(model, engine, precision, memory=memory).embed(
+        cubes, times, frames, wanted=wanted, progress=progress
+    )
+
+
+class Embedder:
+    """A model and an engine, made ready once for cube after cube. Threads take turns: the memory is used again.
+
+    Parameters
+    ----------
+    compiled : bool, optional
+        Whether the dense engine uses compiled kernels; by default where there are any.
+
+    See `embed_cube` for the others.
+    """
+
+    def __init__(
+        self,
+        model: TwoStageModel,
+        engine: Engine = "auto",
+        precision: Precision = "float32",
+        *,
+        memory: int | None = None,
+        compiled: bool | None = None,
+    ) -> None:
+        if engine not in get_args(Engine):
+            raise ValueError(f"engine is {engine!r}; it must be 'auto', 'windows' or 'dense'")
+        if engine == "windows" and precision != "float32":
+            raise ValueError("The engine 'windows' is the exact reference: its precision is 'float32'")
+        self.model = model
+        self.memory = memory
+        self._turn = threading.Lock()
+        self._dense = (
+            None if engine == "windows" else DenseEngine(model, precision, compiled=compiled, thrifty=engine == "auto")
+        )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether compiled kernels do the work."""
+        return self._dense is not None and self._dense.compiled
+
+    def embed(
+        self,
+        cubes: Mapping[str, ArrayLike],
+        times: Mapping[str, ArrayLike],
+        frames: FrameRule = "local",
+        *,
+        wanted: ArrayLike | None = None,
+        progress: Progress | None = None,
+    ) -> Cube:
+        """Embed a cube; see `embed_cube`."""
+        card = self.model.card
+        checked, axes = _check(self.model, cubes, times)
+        dates, height, width = checked[card.reference].shape[1:]
+        chosen = np.ones(dates, bool) if wanted is None else np.asarray(wanted, bool)
+        out = np.full((card.size, dates, height, width), np.nan, np.float32)
+        if min(height, width) < PATCH:
+            return out
+        rule = _Rule(self.model, checked, axes, frames, chosen)
+        total_frames = sum(map(len, axes.values()))
+        side = tile_side(self.model.device, total_frames, sum(c.shape[0] for c in checked.values()), self.memory)
+        inner = (height - 2 * EDGE, width - 2 * EDGE)
+        bar = _Bar(progress, inner[0] * inner[1] * total_frames)
+        with self._turn:
+            for tile in cut(*inner, side):
+                rows, columns = (slice(s.start, s.stop + 2 * EDGE) for s in tile)
+                part = {m: c[:, :, rows, columns] for m, c in checked.items()}
+                windows = rule.windows(part)
+                if len(windows):
+                    row, column = windows.row + EDGE + rows.start, windows.column + EDGE + columns.start
+                    out[:, windows.date, row, column] = self._run(part, windows, bar.step(tile)).T
+                bar.finish(tile, total_frames)
         return out
-    windows = list_windows(model, checked, axes, frames, chosen)
-    values = run_windows(model, checked, windows, batch=batch, progress=progress)["embedding"]
-    out[:, windows.date, windows.row + EDGE, windows.column + EDGE] = values.T
-    return out
+
+    def _run(self, cubes: dict[str, Cube], windows: WindowList, step: Callable[[], None]) -> Cube:
+        if self._dense:
+            return self._dense.run(cubes, windows, step)["embedding"]
+        return run_windows(self.model, cubes, windows, batch=BATCH)["embedding"]
+
+
+class _Rule:
+    """A frame rule with all that it needs to know of the whole cube."""
+
+    def __init__(
+        self,
+        model: TwoStageModel,
+        cubes: Mapping[str, Cube],
+        times: Mapping[str, Times],
+        frames: FrameRule,
+        wanted: NDArray[np.bool_],
+    ) -> None:
+        self.model, self.times, self.frames, self.wanted = model, times, frames, wanted
+        self.acquisitions = None
+        if frames == "cube":  # of the cube, not of a tile
+            reference = cubes[model.card.reference]
+            self.acquisitions = np.flatnonzero([not np.isnan(reference[:, t]).all() for t in range(reference.shape[1])])
+
+    def windows(self, cubes: Mapping[str, Cube]) -> WindowList:
+        return list_windows(self.model, cubes, self.times, self.frames, self.wanted, self.acquisitions)
+
+
+class _Bar:
+    """Progress in pixels times frames."""
+
+    def __init__(self, report: Progress | None, total: int) -> None:
+        self.report, self.total = report, total
+        self.before = self.now = 0
+
+    def step(self, tile: Tile) -> Callable[[], None]:
+        pixels = _pixels(tile)
+
+        def advance() -> None:
+            self._tell(self.now + pixels)
+
+        return advance
+
+    def finish(self, tile: Tile, frames: int) -> None:
+        self.before += _pixels(tile) * frames  # also for frames that nothing was wanted of
+        self._tell(self.before)
+
+    def _tell(self, done: int) -> None:
+        self.now = done
+        if self.report:
+            self.report(done, self.total)
 
 
 def list_windows(
     model: TwoStageModel,
     cubes: Mapping[str, Cube],
-    times: Mapping[str, NDArray[np.datetime64]],
+    times: Mapping[str, Times],
     frames: FrameRule,
     wanted: NDArray[np.bool_],
+    acquisitions: NDArray[np.int64] | None = None,
 ) -> WindowList:
-    """List the windows that a frame rule finds in a cube; see `embed_cube` for the parameters."""
+    """List the windows that a frame rule finds in a cube; see `embed_cube` for the parameters.
+
+    `acquisitions` are those that count under the rule ``cube``, where the cube is a part of a larger one.
+    """
     valid = {m: np.asarray(~np.isnan(c).all(axis=0)) for m, c in cubes.items()}
     if frames == "cube":
-        return cube_windows(valid, times, model.card.reference, wanted)
+        return cube_windows(valid, times, model.card.reference, wanted, acquisitions)
     if frames == "local":
         undecided = {m: np.asarray(np.isinf(c).any(axis=0)) for m, c in cubes.items()}
         return local_windows(valid, undecided, times, model.card.reference, wanted, model.card.reach_days)
     raise ValueError(f"frames is {frames!r}; it must be 'local' or 'cube'")
+
+
+def _pixels(tile: Tile) -> int:
+    rows, columns = tile
+    return int((rows.stop - rows.start) * (columns.stop - columns.start))
 
 
 def _check(

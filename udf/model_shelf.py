@@ -12,7 +12,10 @@ from models.card import ModelCard, read_card
 from models.folders import find_model, list_models
 
 if TYPE_CHECKING:
-    from models.network import TwoStageModel
+    from models.embed import Embedder
+
+
+SHARE = 0.3  # of a worker's memory: cubes in and out take the rest
 
 
 @dataclass(frozen=True)
@@ -58,20 +61,32 @@ def _plain(name: str) -> str:
     return name.replace("/", " ").replace("\\", " ")
 
 
-_loaded: dict[tuple[Path, str, str], TwoStageModel] = {}
+_loaded: dict[tuple[Path, str, str], Embedder] = {}
 _lock = threading.Lock()
 
 
-def model_on_this_worker(reference: ModelReference) -> TwoStageModel:
-    """Return the model on this worker's device; loaded on first use, one at a time."""
+def embedder_on_this_worker(reference: ModelReference) -> Embedder:
+    """Return the model on this worker's device, with its engine; loaded on first use, one at a time."""
     import torch
 
     from models import load_model
+    from models.embed import Embedder
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with _lock:
         key = (reference.folder, reference.card.sha256, device)
         if key not in _loaded:
             _loaded.clear()
-            _loaded[key] = load_model(reference.folder, device)
+            _loaded[key] = Embedder(load_model(reference.folder, device), memory=_share_of_worker(device))
         return _loaded[key]
+
+
+def _share_of_worker(device: str) -> int | None:
+    """Bytes that the engine may take of a worker's memory limit; None where there is no worker, or for a GPU."""
+    from distributed import get_worker
+
+    try:
+        limit = get_worker().memory_manager.memory_limit
+    except ValueError:
+        return None
+    return int(limit * SHARE) if limit and device == "cpu" else None

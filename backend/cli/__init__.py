@@ -18,6 +18,7 @@ COMMANDS = {
     "catalog": "Add, list, check and remove collections.",
     "model": "Import, list and show models.",
     "embed": "Embed image cubes without a server.",
+    "bench": "Compare the engines on this machine: speed, error, memory.",
     "demo": "Set up everything and run the main job once, end to end.",
 }
 

@@ -32,6 +32,7 @@ def run_windows(
     windows: WindowList,
     *,
     batch: int = BATCH,
+    share: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """Compute the embeddings of `windows`.
@@ -42,6 +43,8 @@ def run_windows(
         Preprocessed, NaN = missing.
     batch : int
         Patches through the frame encoder at once.
+    share : bool
+        Whether windows share the vectors of frames without missing values; else each is computed on its own.
     progress : callable, optional
         Called with (windows done, windows in all).
 
@@ -55,7 +58,7 @@ def run_windows(
     # On GPUs torch lets convolutions round their inputs to 10 bits unless told not to: far from 5e-6.
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for part in _parts(windows):
-            for name, values in _embed(model, patches, windows.take(part), batch).items():
+            for name, values in _embed(model, patches, windows.take(part), batch, share).items():
                 parts[name].append(values.cpu())
             if progress:
                 progress(part.stop, len(windows))
@@ -75,21 +78,25 @@ def _parts(windows: WindowList) -> list[slice]:
     return parts
 
 
-def _embed(model: TwoStageModel, patches: Mapping[str, Patches], windows: WindowList, batch: int) -> dict[str, Tensor]:
+def _embed(
+    model: TwoStageModel, patches: Mapping[str, Patches], windows: WindowList, batch: int, share: bool
+) -> dict[str, Tensor]:
     z = {}
     for m, own in patches.items():
-        vectors = frame_vectors(model, m, own, windows, batch)
+        vectors = frame_vectors(model, m, own, windows, batch, share)
         z[m] = model.encoder(m).encode_vectors(vectors, _tensor(windows.gaps[m], model.device), model.card.attention)
     return {**z, "embedding": model.fusion(z, _tensor(windows.delta, model.device))}
 
 
-def frame_vectors(model: TwoStageModel, modality: str, patches: Patches, windows: WindowList, batch: int) -> Tensor:
+def frame_vectors(
+    model: TwoStageModel, modality: str, patches: Patches, windows: WindowList, batch: int, share: bool = True
+) -> Tensor:
     """The frame encoder's vectors (n, 11, 256) of all windows, each distinct one computed once."""
     encoder = model.encoder(modality).frame
     frames = windows.frames[modality]
     row, column = windows.row[:, None], windows.column[:, None]
     partial = patches.partial[frames, row, column]
-    owner = np.where(partial, np.arange(len(windows))[:, None] + 1, SHARED)
+    owner = np.where(partial | (not share), np.arange(len(windows))[:, None] + 1, SHARED)
     shape = (len(windows) + 1, *patches.partial.shape)
     keys, inverse = np.unique(np.ravel_multi_index((owner, frames, row, column), shape), return_inverse=True)
     window, frame, y, x = (_tensor(key, model.device) for key in np.unravel_index(keys, shape))

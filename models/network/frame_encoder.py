@@ -24,9 +24,13 @@ class MultiScaleBlock(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """Map ``y`` (n, channels, h, w) to (n, width, h, w)."""
-        scales = torch.cat([F.leaky_relu(self.conv3(y), 0.1), F.leaky_relu(self.conv7(y), 0.1)], dim=1)
-        out: Tensor = self.attention(F.leaky_relu(self.fuse(scales), 0.01))
+        out: Tensor = self.attention(self.features(y))
         return out
+
+    def features(self, y: Tensor) -> Tensor:
+        """What the attention weighs: both scales, joined; (n, channels, h, w) -> (n, width, h, w)."""
+        scales = torch.cat([F.leaky_relu(self.conv3(y), 0.1), F.leaky_relu(self.conv7(y), 0.1)], dim=1)
+        return F.leaky_relu(self.fuse(scales), 0.01)
 
 
 class AttentionBlock(nn.Module):
@@ -69,7 +73,11 @@ class FrameEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Encode frames without missing values: ``x`` (n, channels, 15, 15) -> (n, 256), channel-major."""
         y = F.silu(self.conv0(x))
-        x = pool_and_add(self.block1(y), y)  # (n, 149, 15, 15)
+        return self.encode_features(self.block1.features(y), y)
+
+    def encode_features(self, f: Tensor, y: Tensor) -> Tensor:
+        """From ``y`` after `conv0` and ``f``, block1's joined features, both (n, 149, 15, 15), to (n, 256)."""
+        x = pool_and_add(self.block1.attention(f), y)  # (n, 149, 15, 15)
         x = F.dropout2d(F.silu(self.conv1(x)), 0.07, self.training)  # (n, 128, 7, 7)
         x = pool_and_add(self.block2(x), x)
         x = F.dropout2d(F.silu(self.conv2(x)), 0.07, self.training)  # (n, 64, 4, 4)

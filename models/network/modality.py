@@ -55,8 +55,11 @@ class ModalityEncoder(nn.Module):
 
     def encode_vectors(self, vectors: Tensor, gaps: Tensor, axis: AttentionAxis) -> Tensor:
         """Encode windows whose frames are vectors already: (n, 11, 256), gaps (n, 10) -> (n, bottleneck)."""
-        x = F.selu(self.narrow(self.context(vectors, gaps, axis)))  # (n, 11, 16)
-        x = F.selu(self.reduce_frames(x.transpose(1, 2)))  # (n, 16, tokens)
+        return self.reduce(self.narrow(self.context(vectors, gaps, axis)))
+
+    def reduce(self, narrowed: Tensor) -> Tensor:
+        """From narrowed tokens before their activation, (n, 11, 16), to the bottleneck."""
+        x = F.selu(self.reduce_frames(F.selu(narrowed).transpose(1, 2)))  # (n, 16, tokens)
         return F.softplus(self.bottleneck(x.flatten(1)))
 
 

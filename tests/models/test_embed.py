@@ -1,4 +1,4 @@
-"""`embed_cube` on the window engine: what must not change a number, and what is refused."""
+"""`embed_cube`: what must not change a number, and what is refused."""
 
 from __future__ import annotations
 
@@ -46,14 +46,9 @@ def assert_missing_or_same(part, whole, at_least=7):
     np.testing.assert_allclose(part[known], whole[known], rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 200])
-def test_batch_size(model, raw, whole, batch):
-    dates = np.flatnonzero(np.isfinite(whole).any((0, 2, 3)))[:1]
-    assert len(dates) == 1
-    wanted = np.isin(np.arange(15), dates)
-    np.testing.assert_allclose(
-        embed(model, raw, batch=batch, wanted=wanted)[:, wanted], whole[:, wanted], rtol=0, atol=TOLERANCE
-    )
+@pytest.mark.parametrize("memory", [1, 10**9])
+def test_memory_cuts_tiles_not_numbers(model, raw, whole, memory):
+    np.testing.assert_allclose(embed(model, raw, memory=memory), whole, rtol=0, atol=TOLERANCE)
 
 
 def test_smaller_bbox_is_the_crop_of_the_larger(model, raw, whole):
@@ -91,15 +86,19 @@ def test_no_radar_at_all_means_no_embedding(model, raw):
     assert np.isnan(embed(model, none)).all()
 
 
-def test_progress_ends_at_all_windows(model, raw, whole):
+@pytest.mark.parametrize("engine", ["windows", "dense"])
+def test_progress_grows_to_all(model, raw, whole, engine):
     seen = []
     embed(
         model,
         raw,
         wanted=np.isfinite(whole).any((0, 2, 3)),
+        engine=engine,
+        memory=1,
         progress=lambda done, total: seen.append((done, total)),
     )
-    assert seen[-1][0] == seen[-1][1] == np.isfinite(whole[0]).sum()
+    assert seen == sorted(seen)
+    assert seen[-1] == (3 * 2 * (15 + 30), 3 * 2 * (15 + 30))
 
 
 @pytest.mark.parametrize(
@@ -122,5 +121,9 @@ def test_cubes_that_do_not_fit_are_refused(model, raw, change, message):
 def test_unknown_rule_and_engine_are_refused(model, raw):
     with pytest.raises(ValueError, match="'local' or 'cube'"):
         embed(model, raw, frames="global")
-    with pytest.raises(ValueError, match="'auto' or 'windows'"):
+    with pytest.raises(ValueError, match="'auto', 'windows' or 'dense'"):
         embed(model, raw, engine="magic")
+    with pytest.raises(ValueError, match="'float32' or 'bf16'"):
+        embed(model, raw, precision="float64")
+    with pytest.raises(ValueError, match="exact reference"):
+        embed(model, raw, engine="windows", precision="bf16")

@@ -82,4 +82,34 @@ def test_bright_clouds_are_not_digital_numbers(shelf, sensors, raw):
 
 
 def test_small_areas_get_small_tiles():
-    assert [tile_side(n) for n in (5, 40, 100, 1000)] == [8, 10, 25, 32]
+    assert [tile_side(n) for n in (5, 40, 100, 1000)] == [16, 16, 25, 64]
+
+
+def test_long_intervals_are_cut_into_blocks_of_dates(shelf, sensors, whole, monkeypatch):
+    """Of frames within the model's reach alone, and to the same numbers."""
+    from udf import embedding
+
+    monkeypatch.setattr(embedding, "FRAMES_IN_TASK", 20)
+    reference = shelf.get(None)
+    blocks = embedding._date_blocks(reference, sensors(), ALL)
+    assert [int(b.wanted.sum()) for b in blocks] == [5, 5, 5]
+    out = embed(shelf, sensors())
+    assert out.numblocks[1] == 3
+    np.testing.assert_allclose(out.compute(scheduler="sync"), whole, rtol=0, atol=TOLERANCE)
+
+
+def test_blocks_of_dates_hold_what_is_in_reach(shelf):
+    from udf import SensorCube, embedding
+
+    days = np.datetime64("2015-07-01", "ns") + np.arange(0, 3650, 5) * np.timedelta64(1, "D")
+    empty = da.zeros((2, len(days), 15, 15), dtype=np.float32)
+    blocks = embedding._date_blocks(
+        shelf.get(None), {"s1": SensorCube(empty, days), "s2": SensorCube(empty, days)}, np.ones(len(days), bool)
+    )
+    assert len(blocks) == 2
+    assert sum(int(b.wanted.sum()) for b in blocks) == len(days)
+    for block in blocks:
+        times = block.cubes["s2"].times
+        own = times[block.wanted]
+        for end, first in ((times[0], own[0]), (times[-1], own[-1])):
+            assert end in (days[0], days[-1]) or abs(end - first) >= np.timedelta64(225, "D")

@@ -12,7 +12,7 @@ from models.folders import ModelNotFound
 from models.store import save_model
 from tests.golden.seeded import seeded_model
 from udf import ModelShelf
-from udf.model_shelf import model_on_this_worker
+from udf.model_shelf import embedder_on_this_worker
 
 
 def test_a_worker_loads_a_model_once(shelf, monkeypatch):
@@ -20,10 +20,10 @@ def test_a_worker_loads_a_model_once(shelf, monkeypatch):
     original = models.load_model
     monkeypatch.setattr(models, "load_model", lambda *a: loaded.append(a) or original(*a), raising=False)
     reference = shelf.get("seeded")
-    model_on_this_worker.__globals__["_loaded"].clear()
+    embedder_on_this_worker.__globals__["_loaded"].clear()
     with ThreadPoolExecutor(4) as threads:
-        first, *others = threads.map(lambda _: model_on_this_worker(reference), range(4))
-    assert all(model is first for model in others)
+        first, *others = threads.map(lambda _: embedder_on_this_worker(reference), range(4))
+    assert all(embedder is first for embedder in others)
     assert len(loaded) == 1
 
 
@@ -32,7 +32,7 @@ def test_a_model_saved_anew_is_loaded_anew(tmp_path):
     for seed in (1, 2):
         network = seeded_model(seed=seed)
         save_model(tmp_path / "mine", network.card, network.state_dict(), torch.float32)
-        state = model_on_this_worker(shelf.get(None)).state_dict()
+        state = embedder_on_this_worker(shelf.get(None)).model.state_dict()
         assert all(torch.equal(state[k], v) for k, v in network.state_dict().items())
 
 

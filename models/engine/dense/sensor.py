@@ -1,0 +1,180 @@
+"""Stage 1 of one sensor, densely: its frames one after the other, each prepared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.engine.dense.kinds import KINDS
+from models.engine.dense.stream import ALIKE, CLEAR, EMPTY, MIXED, FrameTask, Stream, Wanted
+from models.engine.patches import Patches, make_patches
+from models.frames import PATCH, WindowList, sees
+from models.network import TwoStageModel
+from models.network.frame_encoder import FRAME_VECTOR
+from models.network.modality import POSITIONS
+
+Maps = TypeVar("Maps")
+BATCH = 64  # patches through the whole frame encoder at once
+
+# Multiplications, in units of one 149 x 149 matrix: what a pixel's maps cost, a patch, and a patch on its own.
+PER_PIXEL, PER_PATCH, ALONE = 2 * (KINDS**2 + 9), 524, 14100
+
+
+class FrameKernels(Protocol[Maps]):
+    """Computes frame vectors; `TorchFrames` says how."""
+
+    def load(self, values: Tensor, missing: Tensor, keep_sums: bool) -> Maps: ...
+    def shared(self, maps: Maps, row: Tensor, column: Tensor, slot: Tensor, pool: Tensor) -> None: ...
+    def owned(self, maps: Maps, row: Tensor, column: Tensor, slot: Tensor, fill: Tensor, pool: Tensor) -> None: ...
+
+
+class ContextKernels(Protocol):
+    """Computes bottlenecks from frame vectors; `TorchContext` says how."""
+
+    def encode(self, pool: Tensor, index: Tensor, days: Tensor) -> Tensor: ...
+
+
+class SensorEngine:
+    """Encodes one sensor's windows.
+
+    Parameters
+    ----------
+    model : TwoStageModel
+    modality : str
+    frames, context : FrameKernels, ContextKernels
+    thrifty : bool
+        Compute the patches of a frame one by one where only so few are wanted that this is less work.
+    """
+
+    def __init__(
+        self, model: TwoStageModel, modality: str, frames: FrameKernels[Maps], context: ContextKernels, thrifty: bool
+    ) -> None:
+        self.modality = modality
+        self.device = model.device
+        self.encoder = model.encoder(modality).frame
+        self.width = model.card.modality(modality).bottleneck
+        self.frames, self.context, self.thrifty = frames, context, thrifty
+        self.pool = torch.empty(0, FRAME_VECTOR, device=self.device)
+
+    def encode(
+        self, cube: NDArray[np.float32], windows: WindowList, progress: Callable[[], None] | None = None
+    ) -> Tensor:
+        """Return the bottlenecks (n, b) of all windows; ``cube`` (channels, t, y, x), NaN = missing."""
+        frames = merge_equal(cube)[windows.frames[self.modality]]
+        scene = Scene(cube, windows.frames[self.modality], self.device)
+        stream = Stream(windows, frames, scene.states())
+        gaps = np.pad(windows.gaps[self.modality].cumsum(axis=1), ((0, 0), (1, 0)))
+        days = np.minimum(gaps, POSITIONS - 1)
+        z = torch.empty(len(windows), self.width, device=self.device)
+        for task in stream.tasks():
+            self._grow(stream.capacity)
+            self._run(task, scene)
+            if len(task.finished):
+                n = task.finished
+                z[self._tensor(n)] = self.context.encode(
+                    self.pool, self._tensor(stream.index[n]), self._tensor(days[n])
+                ).float()
+            if progress:
+                progress()
+        return z
+
+    def _run(self, task: FrameTask, scene: Scene) -> None:
+        """Compute a frame's vectors into the pool's slots."""
+        alone = [task.mixed]
+        groups = [w for w in (task.shared, task.owned) if len(w)]
+        if groups:
+            top, bottom = _extent([w.row for w in groups])
+            left, right = _extent([w.column for w in groups])
+            if self.thrifty and _cheaper_alone(sum(map(len, groups)), (bottom - top) * (right - left)):
+                alone += groups
+            else:
+                self._share(task, scene, (top, left), (slice(top, bottom), slice(left, right)))
+        for wanted in alone:
+            self._alone(task.frame, wanted, scene)
+
+    def _share(self, task: FrameTask, scene: Scene, corner: tuple[int, int], area: tuple[slice, slice]) -> None:
+        maps = self.frames.load(
+            scene.values[(task.frame, *area)], scene.missing[(task.frame, *area)], len(task.owned) > 0
+        )
+        if len(task.shared):
+            row, column, slot = self._places(task.shared)
+            self.frames.shared(maps, row - corner[0], column - corner[1], slot, self.pool)
+        if len(task.owned):
+            row, column, slot = self._places(task.owned)
+            fill = scene.fill(task.owned)
+            self.frames.owned(maps, row - corner[0], column - corner[1], slot, fill, self.pool)
+
+    def _alone(self, frame: int, wanted: Wanted, scene: Scene) -> None:
+        """Patch by patch, as the window engine does."""
+        if not len(wanted):
+            return
+        row, column, slot = self._places(wanted)
+        fill = scene.fill(wanted)
+        for begin in range(0, len(wanted), BATCH):
+            part = slice(begin, begin + BATCH)
+            at = torch.full_like(row[part], frame)
+            patch = scene.patches.take_filled(at, row[part], column[part], fill[part])
+            self.pool[slot[part]] = self.encoder(patch).float()
+
+    def _places(self, w: Wanted) -> tuple[Tensor, Tensor, Tensor]:
+        return self._tensor(w.row), self._tensor(w.column), self._tensor(w.slot)
+
+    def _grow(self, capacity: int) -> None:
+        if capacity > len(self.pool):
+            pool = torch.empty(capacity, FRAME_VECTOR, device=self.device)
+            pool[: len(self.pool)] = self.pool
+            self.pool = pool
+
+    def _tensor(self, values: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+
+class Scene:
+    """One sensor's cube on the device: values, what is missing, and what stands for it."""
+
+    def __init__(self, cube: NDArray[np.float32], frames: NDArray[np.int64], device: torch.device) -> None:
+        self.patches: Patches = make_patches(cube, device)
+        self.frames = frames
+        values = torch.from_numpy(np.ascontiguousarray(cube.transpose(1, 2, 3, 0))).to(device)  # (t, y, x, channels)
+        known = values.isfinite()
+        self.missing = ~known.all(-1)
+        self._some = (known.any(-1) & self.missing).cpu().numpy()
+        self.values = torch.where(self.missing[..., None], 0, values)
+
+    def states(self) -> NDArray[np.int8]:
+        """What is missing in every patch, (t, y - 14, x - 14); see `models.engine.dense.stream`."""
+        states = np.where(self.patches.partial, ALIKE, CLEAR).astype(np.int8)
+        states[(self.patches.counts == 0).all(-1).cpu().numpy()] = EMPTY
+        states[sees(self._some)] = MIXED
+        return states
+
+    def fill(self, wanted: Wanted) -> Tensor:
+        """What stands for missing values in each one's window, (n, channels)."""
+        frames, row, column = (
+            torch.from_numpy(np.ascontiguousarray(a)).to(self.values.device)
+            for a in (self.frames[wanted.window], wanted.row, wanted.column)
+        )
+        return self.patches.fill(frames, row, column)
+
+
+def merge_equal(cube: NDArray[np.float32]) -> NDArray[np.int64]:
+    """For each frame of ``cube`` (channels, t, y, x) the first of the run of frames that hold the same values.
+
+    Acquisitions that the caller paired to several dates repeat.
+    """
+    same = [False] + [np.array_equal(cube[:, t], cube[:, t - 1], equal_nan=True) for t in range(1, cube.shape[1])]
+    return np.maximum.accumulate(np.where(same, 0, np.arange(cube.shape[1])))
+
+
+def _extent(starts: list[NDArray[np.int64]]) -> tuple[int, int]:
+    """First pixel of patches along one axis, and the one after their last."""
+    return min(int(s.min()) for s in starts), max(int(s.max()) for s in starts) + PATCH
+
+
+def _cheaper_alone(patches: int, pixels: int) -> bool:
+    return patches * (ALONE - PER_PATCH) < pixels * PER_PIXEL

@@ -1,0 +1,138 @@
+"""One sensor's frames in order of time: each prepared once, its vectors kept until the last window that holds it.
+
+What is kept is bounded by the windows that are open at a time, however long the series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.frames import FRAMES, WindowList
+
+Ints = NDArray[np.int64]
+
+CLEAR, ALIKE, EMPTY, MIXED = range(4)  # missing in a patch: nothing; the same in all bands; everything; anything else
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Vectors to compute: the patches' first pixels, (any one of) the windows they are for, the slots they go to."""
+
+    row: Ints
+    column: Ints
+    window: Ints
+    slot: Ints
+
+    def __len__(self) -> int:
+        return len(self.slot)
+
+
+@dataclass(frozen=True)
+class FrameTask:
+    """What is wanted of one frame.
+
+    Attributes
+    ----------
+    shared, owned, mixed : Wanted
+        Vectors of patches without missing values, with the same pixels missing in all bands, with pixels missing in
+        some bands only.
+    finished : (n,) int64
+        Windows that have all their vectors after this frame.
+    """
+
+    frame: int
+    shared: Wanted
+    owned: Wanted
+    mixed: Wanted
+    finished: Ints
+
+
+class Stream:
+    """Plans the work on one sensor's frames, and where their vectors are kept.
+
+    Parameters
+    ----------
+    windows : WindowList
+    frames : (n, 11) int64
+        The windows' frames, those that hold the same merged.
+    state : (t, y - 14, x - 14) int8
+        `CLEAR`, `ALIKE`, `EMPTY` or `MIXED`, for the patch that begins at a pixel.
+
+    Attributes
+    ----------
+    index : (n, 11) int64
+        The slots of the windows' vectors; complete for a window once it is finished.
+    capacity : int
+        Slots that were ever in use at a time.
+    """
+
+    def __init__(self, windows: WindowList, frames: Ints, state: NDArray[np.int8]) -> None:
+        self.windows, self.frames, self.state = windows, frames, state
+        self.index = np.full(frames.shape, NOWHERE)
+        self.capacity = 0
+        self._free: Ints = np.empty(0, np.int64)
+        self._empty = np.full(len(windows), NOWHERE)  # the slot of a window's frames without any value: all the same
+
+    def tasks(self) -> Iterator[FrameTask]:
+        """Yield the frames in order. A task's finished windows lose their vectors when the next task is asked for."""
+        order = np.argsort(self.frames, axis=None, kind="stable")
+        used, begin = np.unique(self.frames.flat[order], return_index=True)
+        last = self.frames.max(axis=1)
+        by_last = np.argsort(last, kind="stable")
+        kept: list[tuple[int, Ints]] = []  # the frame until which slots are needed, and they
+        for frame, entries in zip(used, np.split(order, begin[1:]), strict=True):
+            ready = by_last[slice(*np.searchsorted(last[by_last], [frame, frame + 1]))]
+            task = self._task(int(frame), entries, ready)
+            slots = np.concatenate([task.shared.slot, task.owned.slot, task.mixed.slot])
+            kept.append((int(last[entries // FRAMES].max()), slots))
+            yield task
+            self._free = np.concatenate([self._free, *(s for until, s in kept if until <= frame)])
+            kept = [k for k in kept if k[0] > frame]
+
+    def _task(self, frame: int, entries: Ints, finished: Ints) -> FrameTask:
+        window = entries // FRAMES
+        state = self.state[frame, self.windows.row[window], self.windows.column[window]]
+        is_empty = state == EMPTY
+        known = self._empty[window] != NOWHERE
+        self.index.flat[entries[is_empty & known]] = self._empty[window[is_empty & known]]
+        owned = self._owned(entries[(state == ALIKE) | (is_empty & ~known)])
+        first = entries[is_empty & ~known]
+        self._empty[first // FRAMES] = self.index.flat[first]
+        return FrameTask(
+            frame, self._shared(entries[state == CLEAR]), owned, self._owned(entries[state == MIXED]), finished
+        )
+
+    def _shared(self, entries: Ints) -> Wanted:
+        """One vector for each pixel."""
+        height, width = self.state.shape[1:]
+        window = entries // FRAMES
+        pixel = self.windows.row[window] * width + self.windows.column[window]
+        of_pixel = np.full(height * width, NOWHERE)
+        of_pixel[pixel] = window
+        wanted = np.flatnonzero(of_pixel != NOWHERE)
+        windows, slots = of_pixel[wanted], self._allocate(len(wanted))
+        of_pixel[wanted] = slots
+        self.index.flat[entries] = of_pixel[pixel]
+        return Wanted(wanted // width, wanted % width, windows, slots)
+
+    def _owned(self, entries: Ints) -> Wanted:
+        """One vector for each window; entries come sorted, so that a frame held twice comes twice in a row."""
+        window = entries // FRAMES
+        new = np.diff(window, prepend=NOWHERE) != 0
+        slots = self._allocate(int(new.sum()))
+        self.index.flat[entries] = slots[np.cumsum(new) - 1]
+        owner = window[new]
+        return Wanted(self.windows.row[owner], self.windows.column[owner], owner, slots)
+
+    def _allocate(self, n: int) -> Ints:
+        """Slots nobody uses, ascending; more of them where there are not enough."""
+        missing = max(n - len(self._free), 0)
+        self._free = np.concatenate([self._free, np.arange(self.capacity, self.capacity + missing)])
+        self.capacity += missing
+        slots, self._free = np.sort(self._free[:n]), self._free[n:]
+        return slots

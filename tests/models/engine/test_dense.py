@@ -1,0 +1,132 @@
+"""The dense engine gives the window engine's numbers, whatever is missing and however the work is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from models.embed import Embedder
+from models.engine.dense.native.build import library
+from tests.models.engine.scenes import scenes, three_sensors, two_sensors
+
+TOLERANCE = 5e-6
+QUICKLY = settings(max_examples=8, deadline=None, phases=[Phase.generate])
+COMPILED = library() is not None
+
+needs_compiler = pytest.mark.skipif(not COMPILED, reason="there is no C++ compiler: no compiled kernels")
+engines = pytest.mark.parametrize("compiled", [pytest.param(True, marks=needs_compiler), False])
+
+
+def embed(model, scene, engine="dense", **options) -> np.ndarray:
+    return Embedder(model, engine, **options).embed(scene.cubes, scene.times, scene.rule)
+
+
+def assert_same(ours: np.ndarray, reference: np.ndarray) -> None:
+    np.testing.assert_allclose(ours, reference, rtol=0, atol=TOLERANCE, equal_nan=True)
+
+
+@engines
+@QUICKLY
+@given(
+    scene=scenes(),
+    attention=st.sampled_from(["frames", "self"]),
+    engine=st.sampled_from(["auto", "dense"]),
+    memory=st.sampled_from([1, None]),
+)
+def test_equals_the_window_engine(compiled, scene, attention, engine, memory):
+    model = two_sensors(attention)
+    assert_same(embed(model, scene, engine, memory=memory, compiled=compiled), embed(model, scene, "windows"))
+
+
+@engines
+@settings(QUICKLY, max_examples=4)
+@given(data=st.data())
+def test_equals_it_for_whatever_sensors_a_card_declares(compiled, data):
+    model = three_sensors()
+    scene = data.draw(scenes(model.card.modalities, largest=16))
+    assert_same(embed(model, scene, compiled=compiled), embed(model, scene, "windows"))
+
+
+@needs_compiler
+@settings(QUICKLY, max_examples=3)
+@given(scene=scenes())
+def test_threads_change_nothing(scene):
+    model = two_sensors()
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(embed(model, scene, compiled=True))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+
+
+@engines
+def test_tiles_change_nothing_beyond_rounding(compiled):
+    """On an area of several tiles, by clouds that cross them."""
+    model, scene = two_sensors(), clouded(size=26)
+    whole = embed(model, scene, compiled=compiled)
+    assert np.isfinite(whole).sum() > 7 * 100
+    assert_same(embed(model, scene, compiled=compiled, memory=1), whole)
+
+
+@engines
+def test_one_engine_on_cube_after_cube(compiled):
+    """What one cube leaves in the reused memory does not reach the next."""
+    model = two_sensors()
+    first, second = clouded(size=18, seed=1), clouded(size=16, seed=2)
+    engine = Embedder(model, "dense", compiled=compiled)
+    expected = [Embedder(model, "dense", compiled=compiled).embed(s.cubes, s.times, s.rule) for s in (first, second)]
+    for scene, out in ((first, expected[0]), (second, expected[1]), (first, expected[0])):
+        np.testing.assert_array_equal(engine.embed(scene.cubes, scene.times, scene.rule), out)
+
+
+def test_scenes_have_embeddings_and_every_kind_of_patch():
+    """Against properties that hold because nothing is embedded, or nothing is ever missing."""
+    from models.embed import _check, list_windows
+    from models.engine.dense.sensor import Scene
+
+    model, found, states = two_sensors(), 0, set()
+
+    @settings(max_examples=25, deadline=None, phases=[Phase.generate], database=None, derandomize=True)
+    @given(scene=scenes())
+    def look(scene):
+        nonlocal found
+        cubes, times = _check(model, scene.cubes, scene.times)
+        windows = list_windows(model, cubes, times, scene.rule, np.ones(len(times["s2"]), bool))
+        found += len(windows) > 0
+        for m, cube in cubes.items():
+            state = Scene(cube, windows.frames[m], model.device).states()
+            states.update(np.unique(state[windows.frames[m], windows.row[:, None], windows.column[:, None]]))
+
+    look()
+    assert found > 8
+    assert states == {0, 1, 2, 3}
+
+
+def clouded(size: int, seed: int = 0):
+    from tests.models.engine.scenes import DAY, Scene
+
+    random = np.random.default_rng(seed)
+    s2, s1 = random.random((10, 12, size, size), np.float32), random.random((2, 18, size, size), np.float32)
+    for t in range(0, 12, 2):
+        y, x = random.integers(0, size - 8, 2)
+        s2[:, t, y : y + 9, x : x + 9] = np.nan
+    time = np.datetime64("2022-04-01", "ns") + np.arange(12) * 5 * DAY
+    s1_time = np.datetime64("2022-03-20", "ns") + np.arange(18) * 5 * DAY
+    return Scene({"s1": s1, "s2": s2}, {"s1": s1_time, "s2": time}, "local")
+
+
+def test_bf16_is_near_and_says_that_it_is_not_exact():
+    model, scene = two_sensors(), clouded(size=16)
+    exact = embed(model, scene)
+    rounded = embed(model, scene, precision="bf16")
+    error = np.nanmax(np.abs(rounded - exact))
+    assert np.array_equal(np.isnan(rounded), np.isnan(exact))
+    assert TOLERANCE < error < 0.1 * np.nanstd(exact) + 0.05
