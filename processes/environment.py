@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from processes.fetch.rules import FetchRules
+
 if TYPE_CHECKING:
+    from processes.machine_learning.store import ModelStore
     from processes.sources import Catalog
     from udf import ModelReference
 
@@ -37,13 +40,19 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything that process implementations may ask for; see `Halo` for `halo`."""
+    """Everything that process implementations may ask for; see `Halo` for `halo`.
+
+    `ml_models` are the trained models of the user who asks, None where none are kept.
+    `fetch` are the rules under which URLs of the graph may be fetched.
+    """
 
     catalog: Catalog
     models: ModelCatalog
     parameters: Mapping[str, Any] = field(default_factory=dict)
     halo: Halo | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    ml_models: ModelStore | None = None
+    fetch: FetchRules = field(default_factory=FetchRules)
 
     def with_halo(self, halo: Halo | None) -> Environment:
         """Return the environment in which loads reach `halo` further."""

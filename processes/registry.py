@@ -12,22 +12,32 @@ from processes.graph.package import Process, ProcessRegistry
 
 # isort: split
 # The parser package comes first: it keeps Python's recursion limit, which openeo-processes-dask would have raised.
-from openeo_processes_dask.process_implementations import math, text
-from openeo_processes_dask.process_implementations.cubes.apply import apply_kernel
+from openeo_processes_dask.process_implementations import math
 
 from processes.implementations.load_collection import load_collection
+from processes.implementations.load_stac import load_stac
+from processes.implementations.load_url import load_url
 from processes.implementations.multimodal_embed import multimodal_embed
+from processes.machine_learning.forests import ml_fit_class_random_forest, ml_fit_regr_random_forest
+from processes.machine_learning.kmeans import ml_fit_kmeans
+from processes.machine_learning.predict import ml_predict
+from processes.machine_learning.principal_components import principal_components
+from processes.machine_learning.save import load_ml_model, save_ml_model
 from processes.overrides import (
     aggregate_period,
     aggregate_spatial,
     aggregate_temporal,
     apply,
     arrays,
+    climatology,
     comparison,
     cubes,
+    curves,
     dates,
     each,
     filters,
+    kernel,
+    labelled,
     logic,
     mask,
     merge,
@@ -38,17 +48,33 @@ from processes.overrides import (
     reduce,
     resample,
     series,
+    shape,
     statistics,
+    texts,
+    trim,
+    windows,
 )
 from processes.overrides import math as arithmetic
 from processes.overrides.elementwise import on_numbers
-from processes.save import save_result
+from processes.ready_made import read_ready_made
+from processes.vectors import (
+    filter_vector,
+    load_geojson,
+    vector_buffer,
+    vector_reproject,
+    vector_to_random_points,
+    vector_to_regular_points,
+)
 
 Functions = Mapping[str, Callable[..., Any]]
 
 
 def _round(x: Any, p: int = 0) -> Any:
     return on_numbers(partial(math._round, p=int(p)))(x)
+
+
+def _nan() -> float:
+    return float("nan")
 
 
 # As they come with openeo-processes-dask.
@@ -61,40 +87,43 @@ BASE: Functions = {
             "tanh",
         )
     },
-    "apply_kernel": apply_kernel,
     "constant": math.constant,
     "e": math.e,
     "pi": math.pi,
     "round": _round,
-    "text_begins": text.text_begins,
-    "text_contains": text.text_contains,
-    "text_ends": text.text_ends,
 }  # fmt: skip
 
-# Where that package's break the specification or compute while the graph is built.
+# Where that package's are missing, break the specification or compute while the graph is built.
 OVERRIDES: Functions = {
     "add_dimension": cubes.add_dimension,
     "aggregate_spatial": aggregate_spatial.aggregate_spatial,
+    "aggregate_spatial_window": windows.aggregate_spatial_window,
     "aggregate_temporal": aggregate_temporal.aggregate_temporal,
     "aggregate_temporal_period": aggregate_period.aggregate_temporal_period,
     "all": logic.all_,
     "and": logic.and_,
+    "anomaly": climatology.anomaly,
     "any": logic.any_,
     "apply": apply.apply,
     "apply_dimension": apply.apply_dimension,
+    "apply_kernel": kernel.apply_kernel,
     "apply_neighborhood": apply.apply_neighborhood,
     "apply_polygon": polygons.apply_polygon,
-    "array_append": arrays.array_append,
+    "array_append": labelled.array_append,
     "array_apply": each.array_apply,
-    "array_concat": arrays.array_concat,
+    "array_concat": labelled.array_concat,
     "array_contains": arrays.array_contains,
     "array_create": arrays.array_create,
+    "array_create_labeled": labelled.array_create_labeled,
     "array_element": arrays.array_element,
     "array_filter": each.array_filter,
     "array_find": arrays.array_find,
+    "array_find_label": labelled.array_find_label,
     "array_interpolate_linear": series.array_interpolate_linear,
     "array_labels": arrays.array_labels,
+    "array_modify": labelled.array_modify,
     "between": comparison.between,
+    "climatological_normal": climatology.climatological_normal,
     "clip": arithmetic.clip,
     "count": each.count,
     "create_data_cube": cubes.create_data_cube,
@@ -115,6 +144,8 @@ OVERRIDES: Functions = {
     "filter_spatial": filters.filter_spatial,
     "filter_temporal": filters.filter_temporal,
     "first": order.first,
+    "fit_curve": curves.fit_curve,
+    "flatten_dimensions": shape.flatten_dimensions,
     "gt": comparison.gt,
     "gte": comparison.gte,
     "if": logic.if_,
@@ -136,6 +167,7 @@ OVERRIDES: Functions = {
     "merge_cubes": merge.merge_cubes,
     "min": statistics.min_,
     "mod": arithmetic.mod,
+    "nan": _nan,
     "ndvi": cubes.ndvi,
     "neq": comparison.neq,
     "normalized_difference": arithmetic.normalized_difference,
@@ -143,6 +175,7 @@ OVERRIDES: Functions = {
     "or": logic.or_,
     "order": order.order,
     "power": arithmetic.power,
+    "predict_curve": curves.predict_curve,
     "product": statistics.product,
     "quantiles": quantiles.quantiles,
     "rearrange": order.rearrange,
@@ -156,30 +189,54 @@ OVERRIDES: Functions = {
     "sd": statistics.sd,
     "sort": order.sort,
     "sum": statistics.sum_,
+    "text_begins": texts.text_begins,
     "text_concat": messages.text_concat,
+    "text_contains": texts.text_contains,
+    "text_ends": texts.text_ends,
+    "text_find": texts.text_find,
+    "trim_cube": trim.trim_cube,
+    "unflatten_dimension": shape.unflatten_dimension,
     "variance": statistics.variance,
     "xor": logic.xor,
 }
 
 # What only a back-end can do.
 OWN: Functions = {
+    "filter_vector": filter_vector,
     "load_collection": load_collection,
+    "load_geojson": load_geojson,
+    "load_ml_model": load_ml_model,
+    "load_stac": load_stac,
+    "load_url": load_url,
+    "ml_fit_class_random_forest": ml_fit_class_random_forest,
+    "ml_fit_kmeans": ml_fit_kmeans,
+    "ml_fit_regr_random_forest": ml_fit_regr_random_forest,
+    "ml_predict": ml_predict,
     "multimodal_embed": multimodal_embed,
-    "save_result": save_result,
+    "principal_components": principal_components,
+    "save_ml_model": save_ml_model,
+    "save_result": trim.save_result,
+    "vector_buffer": vector_buffer,
+    "vector_reproject": vector_reproject,
+    "vector_to_random_points": vector_to_random_points,
+    "vector_to_regular_points": vector_to_regular_points,
 }
 
 
 def build_registry(functions: Functions | None = None) -> ProcessRegistry:
-    """Return a new registry of all processes, in the namespace ``predefined``.
+    """Return a new registry of all processes, the ready-made graphs included, in the namespace ``predefined``.
 
     Parameters
     ----------
     functions : mapping of str to callable, optional
-        Implementations by process id instead of `BASE`, `OVERRIDES` and `OWN`.
+        Implementations by process id instead of `BASE`, `OVERRIDES`, `OWN` and the ready-made graphs.
     """
     registry = ProcessRegistry()
     for id, function in (functions or {**BASE, **OVERRIDES, **OWN}).items():
         registry[id] = Process(spec=read_spec(id), implementation=function)
+    if functions is None:
+        for spec in read_ready_made():
+            registry[spec["id"]] = Process(spec=spec)
     return registry
 
 

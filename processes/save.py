@@ -17,6 +17,10 @@ class SaveRequest:
     format: str
     options: dict[str, Any] = field(default_factory=dict)
 
+    def finish(self, computed: Any) -> Any:
+        """Return what is to be written, given what `data` was computed to; where something is kept, keep it now."""
+        return computed
+
 
 def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None) -> SaveRequest:
     """Make the processed data available in the given file format.

@@ -31,7 +31,7 @@ class Callback:
     """
 
     def __init__(self, graph: FlatGraph, names: Sequence[str], scope: Mapping[str, Any], run: Run) -> None:
-        self._graph = graph
+        self.graph = graph
         self._scope = scope
         self._run = run
         self._dims: tuple[Any, ...] = ()
@@ -43,17 +43,17 @@ class Callback:
         Plain arrays with as many axes as there are `dims` have these; so values of the callbacks around it, which this
         one sees, find their pixels.
         """
-        inner = Callback(self._graph, self.names, self._scope, self._run)
+        inner = Callback(self.graph, self.names, self._scope, self._run)
         inner._dims = tuple(dims)
         return inner
 
     def __repr__(self) -> str:
-        return f"Callback({self._graph!r})"
+        return f"Callback({self.graph!r})"
 
     def call(self, **parameters: Any) -> Any:
         """Return the value of the graph; cubes of values go in and come out as `PerPixel`."""
         scope: ChainMap[str, Any] = ChainMap(parameters, self._scope)  # type: ignore[arg-type]
-        return self._run(self._graph, scope)
+        return self._run(self.graph, scope)
 
     def __call__(
         self,

@@ -122,13 +122,23 @@ def stack(items: list[Any]) -> PerPixel:
     variables = [single(item).variable for item in items]
     plain = [np.nan if item is None else item for item in items if isinstance(item, int | float | None)]
     dtypes = [item.variable.dtype for item in items if isinstance(item, PerPixel)]
-    dtype = np.result_type(*dtypes, *plain)
+    dtype = _holding(np.result_type(*dtypes), plain)
     dims = common_dims(variables)
     data = [aligned(variable, dims).data.astype(dtype) for variable in variables]
     library = da if any(is_lazy(part) for part in data) else np
     joined = library.stack(list(library.broadcast_arrays(*data)), axis=-1)
     dim = fresh_dim()
     return PerPixel(xr.Variable((*dims, dim), joined), dim)
+
+
+def _holding(dtype: np.dtype[Any], numbers: list[Any]) -> np.dtype[Any]:
+    """Return the type that holds numbers beside values of `dtype`; small integers would wrap round."""
+    for number in numbers:
+        if dtype.kind in "iu" and isinstance(number, int):
+            dtype = np.result_type(dtype, np.min_scalar_type(number))
+        else:
+            dtype = np.result_type(dtype, number)
+    return dtype
 
 
 def is_lazy(data: Any) -> bool:

@@ -15,8 +15,9 @@ from models.folders import ModelNotFound
 from models.frames.windows import EDGE, FRAMES
 from processes.cube_checks import DIMENSIONS, band_labels, missing_bands, require_dates, require_dimensions
 from processes.environment import Environment, Halo
-from processes.errors import OpenEOError
+from processes.errors import OpenEOError, invalid
 from processes.grids import overlaps, to_grid_of
+from processes.machine_learning.models import ModelHandle
 from udf import ModelReference, SensorCube, embed_lazily
 
 PROCESS = "multimodal_embed"
@@ -29,7 +30,7 @@ PARTNER_DAYS = 30
 def multimodal_embed(
     data: xr.DataArray,
     others: Sequence[xr.DataArray] = (),
-    model: str | None = None,
+    model: str | ModelHandle | None = None,
     mask_clouds: bool = True,
     *,
     env: Environment,
@@ -72,9 +73,11 @@ multimodal_embed.halo_of = ("data", "others")  # type: ignore[attr-defined]
 multimodal_embed.halo = halo  # type: ignore[attr-defined]
 
 
-def _find_model(env: Environment, name: str | None) -> ModelReference:
+def _find_model(env: Environment, model: str | ModelHandle | None) -> ModelReference:
+    if model is not None and not isinstance(model, str | ModelHandle):
+        raise invalid("model", PROCESS, "it was trained by a process graph; run it with ml_predict")
     try:
-        return env.models.get(name)
+        return env.models.get(model.name if isinstance(model, ModelHandle) else model)
     except ModelNotFound as error:
         raise OpenEOError("ModelNotFound", f"{error} Pass one of them as `model` of '{PROCESS}'.") from error
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from processes.errors import invalid
-from processes.overrides.logic import Axis, is_array, missing, plain_value, stacked
+from processes.overrides._dims import da
+from processes.overrides.logic import Axis, is_array, is_lazy, missing, plain_value, stacked
 
 Reducer = Callable[[Any, bool, Axis, bool], Any]
 
@@ -22,6 +24,8 @@ Reducer = Callable[[Any, bool, Axis, bool], Any]
 def reduce_numbers(reducer: Reducer, process: str, data: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
     if not is_numbers(data):
         values, axis, keepdims = array_of(data, process, axis, keepdims)
+        if is_lazy(values) and all(values.numblocks[a] == 1 for a in axes_of(values, axis)):
+            return _block_by_block(partial(_quiet, reducer), values, ignore_nodata, axis, keepdims)
         return reducer(values, ignore_nodata, axis, keepdims)
     values = numbers_of(data, process)
     gone = missing(values)
@@ -29,6 +33,29 @@ def reduce_numbers(reducer: Reducer, process: str, data: Any, ignore_nodata: boo
         return None
     with np.errstate(all="ignore"):
         return reducer(values[~gone], True, None, False).item()
+
+
+def _block_by_block(reducer: Reducer, values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
+    """Reduce axes that blocks have all of: one task for each block, which Dask joins with what comes before."""
+    axes = axes_of(values, axis)
+    dtype = reducer(np.ones((1,) * values.ndim, values.dtype), ignore_nodata, axes, True).dtype
+    chunks = tuple((1,) if a in axes else sizes for a, sizes in enumerate(values.chunks))
+    kept = chunks if keepdims else tuple(sizes for a, sizes in enumerate(chunks) if a not in axes)
+    return values.map_blocks(
+        reducer,
+        ignore_nodata,
+        axes,
+        keepdims,
+        dtype=dtype,
+        chunks=kept,
+        drop_axis=[] if keepdims else list(axes),
+        meta=np.empty((0,) * len(kept), dtype),
+    )
+
+
+def _quiet(reducer: Reducer, values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
+    with np.errstate(all="ignore"):
+        return np.asarray(reducer(values, ignore_nodata, axis, keepdims))
 
 
 def is_numbers(data: Any) -> bool:
@@ -49,7 +76,19 @@ def array_of(data: Any, process: str, axis: Axis, keepdims: bool) -> tuple[Any, 
         values = values.astype(float)
     if values.dtype.kind not in "biuf":
         raise invalid("data", process, f"it must be numbers, not {values.dtype}.")
-    return values, axis, keepdims
+    return _without_gap(values, axis), axis, keepdims
+
+
+def _without_gap(values: Any, axis: Axis) -> Any:
+    """Return no data, once, for an axis without elements, on which most of NumPy's reducers have no answer."""
+    empty = [a for a in axes_of(values, axis) if not values.shape[a]]
+    if not empty:
+        return values
+    shape = tuple(1 if a in empty else size for a, size in enumerate(values.shape))
+    if not is_lazy(values):
+        return np.full(shape, np.nan, floating(values))
+    chunks = tuple((1,) if a in empty else sizes for a, sizes in enumerate(values.chunks))
+    return da.full(shape, np.nan, dtype=floating(values), chunks=chunks)
 
 
 def floating(values: Any) -> Any:

@@ -9,6 +9,8 @@ import numpy as np
 import shapely
 import xarray as xr
 import xvec  # noqa: F401  (registers the accessor)
+from pyproj.exceptions import CRSError
+from shapely.errors import ShapelyError
 
 from processes.errors import OpenEOError, invalid
 from processes.overrides._dims import Callback, rebuild, require_cube, spatial_dimensions
@@ -58,25 +60,34 @@ def aggregate_spatial(
     return result.xvec.set_geom_indexes("geometry", crs=frame.crs)  # type: ignore[no-any-return]
 
 
-def geometry_frame(geometries: Any) -> Any:
+def geometry_frame(geometries: Any, process: str = "aggregate_spatial") -> Any:
     """Return GeoJSON, a GeoDataFrame or a vector cube as a GeoDataFrame; GeoJSON is EPSG:4326 unless it names a crs."""
     if isinstance(geometries, gpd.GeoDataFrame):
         return geometries
     if isinstance(geometries, xr.Dataset | xr.DataArray):
         name = next((d for d in geometries.dims if d in geometries.xvec.geom_coords), None)
         if name is None:
-            raise invalid("geometries", "aggregate_spatial", "the vector cube has no dimension of geometries")
-        return gpd.GeoDataFrame(geometry=geometries[name].values, crs=geometries[name].attrs.get("crs"))
+            raise invalid("geometries", process, "the vector cube has no dimension of geometries")
+        crs = getattr(geometries.xindexes.get(name), "crs", None) or geometries[name].attrs.get("crs")
+        return gpd.GeoDataFrame(geometry=geometries[name].values, crs=crs)
     if not isinstance(geometries, dict) or "type" not in geometries:
-        raise invalid("geometries", "aggregate_spatial", "it must be a GeoJSON object or a vector cube")
-    kind = geometries["type"]
-    features = geometries["features"] if kind == "FeatureCollection" else [geometries]
+        raise invalid("geometries", process, "it must be a GeoJSON object or a vector cube")
+    try:
+        return _frame_of(geometries)
+    except (AttributeError, KeyError, TypeError, ValueError, CRSError, ShapelyError) as error:
+        reason = f"it is no valid GeoJSON ({type(error).__name__}: {str(error)[:100]})"
+        raise invalid("geometries", process, reason) from error
+
+
+def _frame_of(geojson: dict[str, Any]) -> Any:
+    features = geojson["features"] if geojson["type"] == "FeatureCollection" else [geojson]
     shapes, properties = [], []
     for feature in features:
-        bare = feature["geometry"] if feature["type"] == "Feature" else feature
+        is_feature = feature["type"] == "Feature"
+        bare = feature["geometry"] if is_feature else feature
         shapes.append(shapely.geometry.shape(bare) if bare else shapely.GeometryCollection())
-        properties.append((feature.get("properties") or {}) if feature["type"] == "Feature" else {})
-    crs = (geometries.get("crs") or {}).get("properties", {}).get("name", "EPSG:4326")
+        properties.append((feature.get("properties") or {}) if is_feature else {})
+    crs = (geojson.get("crs") or {}).get("properties", {}).get("name", "EPSG:4326")
     return gpd.GeoDataFrame(properties or None, geometry=shapes, crs=crs, index=range(len(shapes)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from processes.overrides._axes import (
     single,
 )
 from processes.overrides._dims import da
+from processes.overrides.elementwise import holding
+from processes.overrides.logic import plain_value
 
 _MOST_ELEMENTS = 10_000_000
 
@@ -153,7 +156,9 @@ def _concatenate(parts: list[Any], axis: int) -> Any:
 
 def _constants(items: list[Any], like: Any, axis: int) -> Any:
     """Return a list as an axis of an array shaped like `like`."""
-    values = np.asarray([np.nan if item is None else item for item in items])
+    plain = [np.nan if item is None else plain_value(item) for item in items]
+    numbers = like.dtype.kind in "biuf" and all(isinstance(item, int | float) for item in plain)
+    values = np.asarray(plain, holding(like.dtype, *plain) if numbers else None)
     shaped = values.reshape([-1 if i == axis else 1 for i in range(like.ndim)])
     shape = tuple(len(items) if i == axis else n for i, n in enumerate(like.shape))
     if not isinstance(like, da.Array):
@@ -220,7 +225,9 @@ def array_contains(data: Any, value: Any, axis: int | None = None, keepdims: boo
     plain = plain_list(data)
     if plain is not None and not is_array(value):
         return any(_same(item, value) for item in plain)
-    values, at, _ = on_axis(np.asarray(plain) if plain is not None else data, axis, None, keepdims)
+    if plain is not None:  # is the value of each pixel among constants?
+        return reduce(np.logical_or, (_matches(value, item, 0) for item in plain), np.zeros_like(value, dtype=bool))
+    values, at, _ = on_axis(data, axis, None, keepdims)
     found = _matches(values, value, at).any(axis=at, keepdims=keepdims)
     return bool(found) if isinstance(found, np.generic) else found
 
@@ -232,6 +239,8 @@ def array_find(data: Any, value: Any, reverse: bool = False, axis: int | None = 
         hits = [i for i, item in enumerate(plain) if _same(item, value)]
         return (hits[-1] if reverse else hits[0]) if hits else None
     values, at, _ = on_axis(np.asarray(plain) if plain is not None else data, axis, None, keepdims)
+    if not values.shape[at]:
+        return nothing(values, at, keepdims)
     hits = _matches(values, value, at)
     place = np.where(hits, positions(values.shape[at], at, values.ndim), -1 if reverse else values.shape[at])
     found = place.max(axis=at, keepdims=keepdims) if reverse else place.min(axis=at, keepdims=keepdims)

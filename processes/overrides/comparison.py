@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from processes.overrides.elementwise import quietly
 from processes.overrides.logic import and_, is_array, missing, plain_value
 
 _ARRAY_KINDS = {"b": "boolean", "i": "number", "u": "number", "f": "number", "U": "string", "T": "string", "M": "time"}
@@ -138,7 +139,10 @@ def _signed(value: Any) -> Any:
 
 
 def _folded(value: Any) -> Any:
-    return np.strings.lower(value) if isinstance(value, np.ndarray) else value.casefold()
+    if not is_array(value):
+        return value.casefold()
+    fold = np.vectorize(str.casefold, otypes=[str])
+    return quietly(fold, value, dtype=value.dtype)
 
 
 def _present(value: Any) -> Any:

@@ -57,6 +57,10 @@ def array_filter(
     plain = plain_list(data)
     if plain is not None:
         return [x for i, x in enumerate(plain) if _call(condition, x, i, None, context) in (True, np.True_)]
+    if isinstance(data, np.ndarray) and data.ndim > 1:
+        # Lazily, what depends on the values can be told from what does not, even where there is one pixel only.
+        kept = array_filter(da.asarray(data), condition, context, axis, dim_labels)
+        return kept.compute(scheduler="sync")
     result, values, at, labels = _each(data, condition, context, axis, dim_labels)
     wanted = np.equal(result, True).astype(bool)
     if isinstance(wanted, da.Array):

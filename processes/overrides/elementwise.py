@@ -60,6 +60,22 @@ def floats(operand: Any) -> Any:
     return operand
 
 
+def holding(dtype: np.dtype[Any], *numbers: float | None) -> np.dtype[Any]:
+    """Return the type that holds values of `dtype` and these numbers: integers would wrap round. Floats stay as wide.
+
+    Null is NaN, which wants floats.
+    """
+    for number in numbers:
+        if dtype.kind in "fc":
+            return dtype
+        whole = number is not None and np.isfinite(number) and float(number).is_integer()
+        if not (isinstance(number, bool) and dtype.kind == "b"):
+            dtype = np.result_type(
+                dtype, np.min_scalar_type(int(number)) if whole and number is not None else np.float32
+            )
+    return dtype
+
+
 def _silent(function: Callable[..., Any], *operands: Any, **named: Any) -> Any:
     with np.errstate(all="ignore"):
         return np.asarray(function(*operands, **named))

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from processes.environment import Environment
 from processes.errors import OpenEOError, invalid
 from processes.overrides._dims import require_cube, require_dimension
+from processes.overrides._zones import pixels_of
+from processes.overrides.aggregate_spatial import geometry_frame
 from processes.overrides.cubes import band_coordinate, band_dimension, band_positions, described_bands, labels_of
 from processes.sources import Bbox, Footprint, mask_outside, parse_bbox, parse_footprint, parse_instant, parse_interval
 from processes.sources.extents import Interval, interval_text, plain, transformed_bounds
@@ -123,23 +125,58 @@ def filter_bbox(data: xr.DataArray, extent: Any, *, env: Environment | None = No
 
 
 def filter_spatial(data: xr.DataArray, geometries: Any) -> xr.DataArray:
-    """Limit the cube to polygons: cropped to their bounding box, no data where a centre touches none of them.
+    """Limit the cube to geometries: cropped to their pixels' bounding box, no data for the other pixels in it.
+
+    Of polygons these are the pixels whose centres touch one; "for points, the closest pixel center; for lines, all the
+    pixels whose centers are closest to at least one point on the line".
 
     Parameters
     ----------
     data : xr.DataArray
         A raster cube.
     geometries : GeoJSON or vector cube
-        Geometries, Feature, FeatureCollection or GeometryCollection of (multi)polygons.
+        Geometries, Feature, FeatureCollection or GeometryCollection.
 
     Raises
     ------
     OpenEOError
         NoDataAvailable when no pixel's centre lies inside the bounding box.
     """
-    footprint = read_polygons(geometries, "geometries", "filter_spatial")
-    cropped = _cropped(data, footprint.bbox, 0, "geometries", "filter_spatial")
-    return blank(cropped, inside(cropped, footprint))
+    frame = None if _only_polygons(geometries) else _parts(geometries)
+    if frame is None or frame.geom_type.isin(["Polygon", "MultiPolygon"]).all():
+        footprint = read_polygons(geometries, "geometries", "filter_spatial")
+        cropped = _cropped(data, footprint.bbox, 0, "geometries", "filter_spatial")
+        return blank(cropped, inside(cropped, footprint))
+    return _filtered_by_shapes(data, frame)
+
+
+def _only_polygons(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get("type") in ("Polygon", "MultiPolygon")
+
+
+def _parts(value: Any) -> Any:
+    """Return geometries as a GeoDataFrame, collections taken apart."""
+    frame = geometry_frame(value, "filter_spatial").explode(index_parts=False)
+    return frame[~frame.geometry.is_empty]
+
+
+def _filtered_by_shapes(data: xr.DataArray, frame: Any) -> xr.DataArray:
+    """Filter by points and lines, and perhaps polygons: few pixels each, which are found at once."""
+    cube = require_cube(data, "filter_spatial").transpose(..., "y", "x")
+    if data.odc.crs is None:
+        raise invalid("data", "filter_spatial", "the cube has no coordinate reference system.")
+    shapes = list(frame.geometry if frame.crs is None else frame.geometry.to_crs(str(data.odc.crs)))
+    chosen = np.zeros((cube.sizes["y"], cube.sizes["x"]), bool)
+    for pixels in pixels_of(cube, shapes):
+        chosen.flat[pixels] = True
+    rows, columns = (np.flatnonzero(chosen.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        west, south, east, north = frame.total_bounds.tolist()
+        crs = "EPSG:4326" if frame.crs is None else frame.crs.to_wkt()
+        raise _no_pixels(data, Bbox(west, south, east, north, crs), "geometries", "filter_spatial")
+    window = {"y": _span(rows, 0), "x": _span(columns, 0)}
+    keep = xr.DataArray(chosen[window["y"], window["x"]], dims=("y", "x"))
+    return blank(data.isel(window), keep)
 
 
 def read_polygons(value: Any, parameter: str, process: str) -> Footprint:

@@ -12,6 +12,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from processes.overrides.elementwise import holding
+
 Axis = int | tuple[int, ...] | None
 
 
@@ -74,7 +76,7 @@ def if_(value: Any, accept: Any, reject: Any = None) -> Any:
     """
     if not is_array(value):
         return accept if _decided(value)[0] else reject
-    return np.where(_decided(value)[0], _number(accept), _number(reject))
+    return np.where(_decided(value)[0], _beside(accept, reject), _beside(reject, accept))
 
 
 def any_(data: Any, ignore_nodata: bool = True, *, axis: Axis = None, keepdims: bool = False) -> Any:
@@ -148,3 +150,10 @@ def _outcome(true: Any, false: Any, *operands: Any) -> Any:
 
 def _number(value: Any) -> Any:
     return np.float32(np.nan) if value is None else value
+
+
+def _beside(value: Any, other: Any) -> Any:
+    """Return a number that goes with the array `other` without wrapping round; anything else as it is."""
+    if is_array(value) or not is_array(other) or not (value is None or isinstance(value, int | float)):
+        return _number(value)
+    return np.asarray(np.nan if value is None else value, holding(other.dtype, value))

@@ -8,9 +8,12 @@ import numpy as np
 import xarray as xr
 
 from processes.errors import OpenEOError, invalid
+from processes.grids import _holding as holding_pixels
 from processes.grids import to_grid_of
 from processes.overrides._dims import require_cube
+from processes.overrides._joining import as_slice, picked
 from processes.overrides.cubes import labels_of
+from processes.overrides.elementwise import holding
 from processes.overrides.filters import blank, inside, read_polygons
 
 _SPATIAL = ("y", "x")
@@ -56,6 +59,8 @@ def mask_polygon(
     inside : bool
         Replace the pixels whose centres do touch a polygon instead.
 
+    "No data values in `data` will be left untouched by the masking operation."
+
     Raises
     ------
     OpenEOError
@@ -68,7 +73,10 @@ def mask_polygon(
     if data.odc.crs is None:
         raise invalid("data", "mask_polygon", "the cube has no coordinate reference system.")
     touching = _touching(data, read_polygons(mask, "mask", "mask_polygon"))
-    return _replaced(data, ~touching if inside else touching, replacement, "mask_polygon")
+    keep = ~touching if inside else touching
+    if replacement is not None and data.dtype.kind == "f":
+        keep = keep | data.isnull()
+    return _replaced(data, keep, replacement, "mask_polygon")
 
 
 # `mask_polygon` has a parameter of the function's name.
@@ -88,6 +96,8 @@ def _aligned(mask: xr.DataArray, data: xr.DataArray) -> xr.DataArray:
 
 
 def _at_labels(mask: xr.DataArray, data: xr.DataArray, dimension: str) -> xr.DataArray:
+    if np.array_equal(mask[dimension].to_numpy(), data[dimension].to_numpy()):
+        return mask
     ours, theirs = labels_of(data, dimension), labels_of(mask, dimension)
     if ours == theirs:
         return mask
@@ -99,7 +109,7 @@ def _at_labels(mask: xr.DataArray, data: xr.DataArray, dimension: str) -> xr.Dat
             "applies to all labels."
         )
     place = {label: i for i, label in enumerate(theirs)}
-    return mask.isel({dimension: [place[label] for label in ours]})
+    return mask.isel({dimension: as_slice(np.array([place[label] for label in ours], np.intp), len(theirs))})
 
 
 def _on_grid(mask: xr.DataArray, data: xr.DataArray) -> xr.DataArray:
@@ -110,8 +120,22 @@ def _on_grid(mask: xr.DataArray, data: xr.DataArray) -> xr.DataArray:
         return mask
     if len(axes) < 2:
         raise _incompatible("a mask with only one of x and y needs the same labels there as the data.")
-    # Floats, because what lies outside of the mask is no data.
-    return to_grid_of(mask.astype(np.float32), data)
+    if not same_crs or not mask.chunks:
+        # Floats, because what lies outside of the mask is no data.
+        return to_grid_of(mask.astype(np.float32), data)
+    return _nearest(mask, data)
+
+
+def _nearest(mask: xr.DataArray, data: xr.DataArray) -> xr.DataArray:
+    """Return the lazy mask on the grid of the data in the same reference system: one task for each block."""
+    new = {axis: data[axis].to_numpy() for axis in _SPATIAL}
+    source = [
+        holding_pixels(mask[d].to_numpy(), new[str(d)]) if d in new else np.arange(mask.sizes[d]) for d in mask.dims
+    ]
+    sizes = {**mask.chunksizes, **{axis: data.chunksizes.get(axis, (len(new[axis]),)) for axis in new}}
+    values = picked(mask.data, source, tuple(sizes[d] for d in mask.dims))
+    bare = mask.drop_vars([axis for axis in new if axis in mask.coords])
+    return xr.DataArray(values, dims=mask.dims, coords={**bare.coords, **new})
 
 
 def _like_chunks(flags: xr.DataArray, data: xr.DataArray) -> xr.DataArray:
@@ -128,15 +152,7 @@ def _replaced(data: xr.DataArray, keep: xr.DataArray, replacement: Any, process:
         return blank(data, keep)
     if not isinstance(replacement, int | float):
         raise invalid("replacement", process, f"{replacement!r} is no number; the cube holds numbers.")
-    return data.astype(_holding(data.dtype, replacement), copy=False).where(keep, replacement).transpose(*data.dims)
-
-
-def _holding(dtype: np.dtype[Any], replacement: float) -> np.dtype[Any]:
-    """Return the type that holds the replacement as well; integers would wrap round."""
-    if dtype.kind == "f":
-        return dtype
-    fraction = isinstance(replacement, float) and not replacement.is_integer()
-    return np.result_type(dtype, np.float32 if fraction else np.min_scalar_type(int(replacement)))
+    return data.astype(holding(data.dtype, replacement), copy=False).where(keep, replacement).transpose(*data.dims)
 
 
 def _incompatible(reason: str) -> OpenEOError:

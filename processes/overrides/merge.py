@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,11 @@ import pyproj
 import xarray as xr
 
 from processes.errors import OpenEOError
+from processes.grids import overlaps
 from processes.overrides._dims import require_cube
-from processes.overrides.cubes import labels_array, labels_of
+from processes.overrides._joining import NOWHERE, as_slice, joined
+from processes.overrides.cubes import labels_array
+from processes.overrides.resample import resample_cube_spatial
 from processes.sources import BAND_COORDINATES
 from processes.sources.extents import crs_text
 
@@ -36,7 +39,8 @@ def merge_cubes(
         The base. Labels of dimensions without an order of their own (bands) come first.
     cube2 : xr.DataArray
         Has the dimensions of `cube1`, or lacks some: it is then merged with each of their labels (and the other way
-        round). Its pixels must be those of the grid of `cube1`.
+        round). Pixels of another grid than that of `cube1` are brought to those of `cube1` by nearest neighbour, as
+        `resample_cube_spatial` does; those of the same grid may lie beyond.
     overlap_resolver : callback, optional
         Gets the two values of cells that both cubes have: those whose labels overlap in *all* dimensions.
     context : Any
@@ -50,23 +54,23 @@ def merge_cubes(
     Raises
     ------
     OpenEOError
-        OverlapResolverMissing; IncompatibleDataCubes for different dimensions, grids, or kinds of labels.
+        OverlapResolverMissing; IncompatibleDataCubes for different dimensions or kinds of labels, and for other grids
+        that share no area or cannot be resampled.
     """
     require_cube(cube1, "merge_cubes", "cube1")
     require_cube(cube2, "merge_cubes", "cube2")
     _check_dimensions(cube1, cube2)
-    _check_crs(cube1, cube2)
-    first, second = _bare(cube1), _snapped(_bare(cube2), cube1)
+    first, second = _bare(cube1), _bare(_fitted(cube2, cube1))
     first, second = _complete(first, second), _complete(second, first)
     second = second.transpose(*first.dims)
     _check_labels(first, second)
     ours, theirs = _labels(first), _labels(second)
     merged = _labels_joined(first, second)
     apart = [d for d in ours if not set(ours[d]) & set(theirs[d])]
-    if apart:
-        result = _side_by_side(first, second, merged, "bands" if "bands" in apart else apart[0])
-    else:
-        result = _resolved(first, second, merged, _checked(overlap_resolver, ours, theirs), context)
+    parts = [second, first]
+    if not apart:
+        parts.append(_resolved(first, second, _checked(overlap_resolver, ours, theirs), context))
+    result = _joined(parts, merged)
     return _dressed(result, cube1, cube2)
 
 
@@ -79,11 +83,21 @@ def _check_dimensions(cube1: xr.DataArray, cube2: xr.DataArray) -> None:
         )
 
 
-def _check_crs(cube1: xr.DataArray, cube2: xr.DataArray) -> None:
-    crs, other = cube1.odc.crs, cube2.odc.crs
+def _fitted(cube: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
+    """Return `cube` with pixel centres of the grid of `base`, resampled only if it has another grid."""
+    crs, other = base.odc.crs, cube.odc.crs
     if crs is not None and other is not None and crs != other:
         names = [crs_text(pyproj.CRS(str(one)))[:60] for one in (crs, other)]
-        raise _other_grid(f"cube1 is in {names[0]}, cube2 in {names[1]}")
+        reason = f"cube1 is in {names[0]}, cube2 in {names[1]}"
+    else:
+        snapped, reason = _snapped(cube, base)
+        if snapped is not None:
+            return snapped
+    if any(not set(_SPATIAL) <= set(one.dims) or one.odc.geobox is None or one.odc.crs is None for one in (cube, base)):
+        raise _other_grid(reason)
+    if not overlaps(cube, base):
+        raise _incompatible(f"their grids differ ({reason}), and they share no area to resample cube2 in.")
+    return resample_cube_spatial(cube, base)
 
 
 def _check_labels(first: xr.DataArray, second: xr.DataArray) -> None:
@@ -92,7 +106,7 @@ def _check_labels(first: xr.DataArray, second: xr.DataArray) -> None:
         if (kinds[0] == "M") != (kinds[1] == "M"):
             raise _incompatible(f"the labels of '{name}' are dates in one cube only; use rename_labels.")
         for which, cube in (("cube1", first), ("cube2", second)):
-            if len(set(labels_of(cube, str(name)))) != cube.sizes[name]:
+            if len(set(cube[name].to_numpy().tolist())) != cube.sizes[name]:
                 raise _incompatible(f"some labels of '{name}' occur more than once in {which}; aggregate them first.")
 
 
@@ -102,8 +116,8 @@ def _bare(cube: xr.DataArray) -> xr.DataArray:
     return cube.assign_coords({d: np.arange(cube.sizes[d]) for d in cube.dims if d not in cube.coords})
 
 
-def _snapped(cube: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
-    """Return `cube` with the pixel centres of the grid of `base`; IncompatibleDataCubes when it has another grid."""
+def _snapped(cube: xr.DataArray, base: xr.DataArray) -> tuple[xr.DataArray | None, str]:
+    """Return `cube` with the pixel centres of the grid of `base`; None, and why, when it has another grid."""
     for axis in _SPATIAL:
         if axis not in cube.dims or axis not in base.dims:
             continue
@@ -114,11 +128,11 @@ def _snapped(cube: xr.DataArray, base: xr.DataArray) -> xr.DataArray:
         step = steps[0] if steps else 1.0
         offset = (theirs - ours[0]) / step
         if any(abs(s - step) > abs(step) * _NOISE for s in steps) or np.abs(offset - np.round(offset)).max() > _NOISE:
-            raise _other_grid(f"{axis} of cube1 is {_span(ours)}, {axis} of cube2 {_span(theirs)}")
+            return None, f"{axis} of cube1 is {_span(ours)}, {axis} of cube2 {_span(theirs)}"
         known = {round((value - ours[0]) / step): value for value in ours.tolist()}
         places = np.round(offset).astype(int).tolist()
         cube = cube.assign_coords({axis: np.array([known.get(i, ours[0] + i * step) for i in places])})
-    return cube
+    return cube, ""
 
 
 def _complete(cube: xr.DataArray, other: xr.DataArray) -> xr.DataArray:
@@ -154,67 +168,42 @@ def _falls(name: Hashable, ours: Any, theirs: Any) -> bool:
     return bool(longer[0] > longer[-1]) if len(longer) > 1 else name == "y"
 
 
-def _side_by_side(
-    first: xr.DataArray, second: xr.DataArray, merged: Mapping[Hashable, Any], dimension: str
-) -> xr.DataArray:
-    """Join cubes whose labels are disjoint in `dimension`."""
-    others = {d: labels for d, labels in merged.items() if d != dimension}
-    parts = [_at(cube, others) for cube in (first, second)]
-    joined = xr.concat(
-        parts, dim=dimension, join="exact", coords="minimal", compat="override", combine_attrs="override"
-    )
-    return _at(joined, {dimension: merged[dimension]})
-
-
-def _resolved(
-    first: xr.DataArray,
-    second: xr.DataArray,
-    merged: Mapping[Hashable, Any],
-    resolver: Callable[..., Any],
-    context: Any,
-) -> xr.DataArray:
-    """Join cubes that overlap: the resolver's values where both have some, else those of the cube that has."""
+def _resolved(first: xr.DataArray, second: xr.DataArray, resolver: Callable[..., Any], context: Any) -> xr.DataArray:
+    """Return the resolver's values of the cells that both cubes have."""
     common = {d: _both(first, second, d) for d in first.dims}
     x, y = _at(first, common), _at(second, common)
     values = resolver(x.data, y.data, positional_parameters={"x": 0, "y": 1}, named_parameters={"context": context})
     if np.shape(values) not in ((), x.shape):
         raise _incompatible(f"the overlap resolver made {np.shape(values)} of values of shape {x.shape}.")
-    overlap = x.copy(data=values) if np.shape(values) else xr.full_like(x, values, dtype=np.asarray(values).dtype)
-    if all(np.array_equal(common[d], merged[d]) for d in merged):
-        return overlap
-    outside = _at(first, merged).where(_has(first, merged), _at(second, merged))
-    joined = _at(overlap, merged).where(_has(overlap, merged), outside).transpose(*first.dims)
-    return _whole_as(joined, first, second)
+    return x.copy(data=values) if np.shape(values) else xr.full_like(x, values, dtype=np.asarray(values).dtype)
 
 
-def _whole_as(joined: xr.DataArray, first: xr.DataArray, second: xr.DataArray) -> xr.DataArray:
-    """Return the result with one chunk along bands and dates where both cubes have one: reindexing breaks them up."""
-    if not joined.chunks:
-        return joined
-    pieces = [cube.chunksizes for cube in (first, second)]
-    whole = [d for d in joined.dims if d not in _SPATIAL and all(len(sizes.get(d, (1,))) == 1 for sizes in pieces)]
-    return joined.chunk(dict.fromkeys(whole, -1)) if whole else joined
+def _joined(parts: Sequence[xr.DataArray], merged: Mapping[Hashable, Any]) -> xr.DataArray:
+    """Return a cube with the labels `merged`; values of later parts go before those of earlier ones."""
+    sources = [[_source(part, d, labels) for d, labels in merged.items()] for part in parts]
+    gaps = [{axis for axis, source in enumerate(one) if (source == NOWHERE).any()} for one in sources]
+    if not gaps[-1]:
+        return parts[-1]
+    complete = not all(gaps[:2]) or (gaps[0] == gaps[1] and len(gaps[0]) == 1)
+    free = [axis for axis, name in enumerate(merged) if name not in _SPATIAL]
+    values = joined([part.data for part in parts], sources, free, complete)
+    return xr.DataArray(values, dims=list(merged), coords={d: (d, labels) for d, labels in merged.items()})
+
+
+def _source(cube: xr.DataArray, dimension: Hashable, labels: Any) -> Any:
+    """Return, for each of `labels`, where the cube has it."""
+    own = cube[dimension].to_numpy()
+    if np.array_equal(own, labels):
+        return np.arange(len(own))
+    place = {label: i for i, label in enumerate(own.tolist())}
+    return np.array([place.get(label, NOWHERE) for label in labels.tolist()], np.intp)
 
 
 def _at(cube: xr.DataArray, labels: Mapping[Hashable, Any]) -> xr.DataArray:
-    """Return the cube at these labels, with NaN at those it lacks."""
-    wanted = {d: values for d, values in labels.items() if not np.array_equal(cube[d].to_numpy(), values)}
-    if not wanted:
-        return cube
-    there = {d: set(cube[d].to_numpy().tolist()) for d in wanted}
-    if cube.dtype == bool and any(set(v.tolist()) - there[d] for d, v in wanted.items()):
-        cube = cube.astype(np.float32)
-    return cube.reindex(wanted)
-
-
-def _has(cube: xr.DataArray, labels: Mapping[Hashable, Any]) -> Any:
-    """Return where the cube has cells, along the dimensions in which it does not have all `labels`."""
-    mask: Any = xr.DataArray(True)
-    for name, values in labels.items():
-        there = np.isin(values, cube[name].to_numpy())
-        if not there.all():
-            mask = mask & xr.DataArray(there, dims=[name], coords={name: values})
-    return mask
+    """Return the cube at some of its labels."""
+    places = {d: as_slice(_source(cube, d, values), cube.sizes[d]) for d, values in labels.items()}
+    some = {d: place for d, place in places.items() if not isinstance(place, slice) or place != slice(None)}
+    return cube.isel(some) if some else cube
 
 
 def _both(first: xr.DataArray, second: xr.DataArray, dimension: Hashable) -> Any:

@@ -19,6 +19,9 @@ from processes.sources import parse_crs
 
 # The specification's names that rasterio spells differently.
 _METHODS = {"near": "nearest", "cubicspline": "cubic_spline"}
+# Those that make no new values, and the integers that can be warped.
+_CHOOSING = ("near", "mode", "min", "max")
+_WARPABLE = ("uint8", "int16", "uint16", "int32", "uint32")
 _DAY_NS = 24 * 3600 * 10**9
 # Planning takes a while for each block, and runs before anyone can see what the plan costs.
 _MOST_BLOCKS = 100_000
@@ -127,13 +130,25 @@ def _target(source: GeoBox, crs: Any, sizes: Sequence[float], align: str) -> Geo
 def _warped(data: xr.DataArray, grid: GeoBox, method: str) -> xr.DataArray:
     """Return the cube on another grid; what lies outside of it is no data, for which integers become floats."""
     _refuse_too_many_blocks(data, grid)
-    values = data if data.dtype.kind == "f" else data.astype(np.result_type(data.dtype, np.float32))
+    whole = method in _CHOOSING and data.dtype.name in _WARPABLE and _covers(data.odc.geobox, grid)
+    values = data if data.dtype.kind == "f" or whole else data.astype(np.result_type(data.dtype, np.float32))
     ordered = values.transpose(..., "y", "x")
-    warped = ordered.odc.reproject(grid, resampling=_METHODS.get(method, method), dst_nodata=np.nan)
+    nodata = None if whole else np.nan
+    warped = ordered.odc.reproject(grid, resampling=_METHODS.get(method, method), dst_nodata=nodata)
     names = dict(zip(warped.odc.spatial_dims, ("y", "x"), strict=True))
     moved: xr.DataArray = warped.rename({old: new for old, new in names.items() if old != new})
     moved.attrs = dict(data.attrs)
     return moved.transpose(*data.dims)
+
+
+def _covers(source: GeoBox, grid: GeoBox) -> bool:
+    """Tell whether each pixel's centre of `grid` lies in `source`; in another reference system it may not."""
+    if source.crs != grid.crs:
+        return False
+    outer, inner = source.boundingbox, grid.boundingbox
+    half_x, half_y = (abs(float(step)) / 2 for step in grid.resolution.xy)
+    x = outer.left <= inner.left + half_x and inner.right - half_x <= outer.right
+    return bool(x and outer.bottom <= inner.bottom + half_y and inner.top - half_y <= outer.top)
 
 
 def _refuse_too_many_blocks(data: xr.DataArray, grid: GeoBox) -> None:

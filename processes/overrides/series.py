@@ -51,7 +51,7 @@ def _along(function: Callable[[Block, int], Block], data: Any, axis: int | None)
     if not isinstance(values, da.Array):
         return function(values, at)
     chunks = {at: -1, **{i: "auto" for i in range(values.ndim) if i != at}}
-    whole = values.rechunk(chunks)
+    whole: Any = values if values.numblocks[at] == 1 else values.rechunk(chunks)
     empty = np.empty((0,) * values.ndim, values.dtype)
     return whole.map_blocks(function, at, dtype=values.dtype, meta=empty)
 

@@ -18,6 +18,7 @@ from processes.overrides._reduction import (
     is_numbers,
     reduce_numbers,
 )
+from processes.overrides._tree import Fold, Spread, tree_reduced
 from processes.overrides.elementwise import quietly, reduced
 from processes.overrides.logic import Axis, is_lazy, missing
 
@@ -100,54 +101,53 @@ def _with_gaps(dtype: Any, gone: Any, result: Any) -> Any:
 
 
 def _sum(values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
+    if _is_lazy_float(values):
+        return tree_reduced(Fold(np.add, 0), values, ignore_nodata, axes_of(values, axis), keepdims)
     total = reduced(np.sum, _filled(values, 0), axis, keepdims, _wide(values))
     return _blanked(total, values, ignore_nodata, axis, keepdims, _narrow(values, total))
 
 
 def _product(values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
+    if _is_lazy_float(values):
+        return tree_reduced(Fold(np.multiply, 1), values, ignore_nodata, axes_of(values, axis), keepdims)
     total = reduced(np.prod, _filled(values, 1), axis, keepdims, _wide(values))
     return _blanked(total, values, ignore_nodata, axis, keepdims, _narrow(values, total))
 
 
 def _mean(values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
+    if is_lazy(values):
+        wide = values.astype(floating(values))
+        return tree_reduced(Fold(np.add, 0, mean=True), wide, ignore_nodata, axes_of(values, axis), keepdims)
     total = reduced(np.sum, _filled(values, 0), axis, keepdims, np.float64)
     count = np.sum(~missing(values), axis=axis, keepdims=keepdims)
     return _blanked(total / np.maximum(count, 1), values, ignore_nodata, axis, keepdims, floating(values))
 
 
 def _variance(values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool, root: bool = False) -> Any:
-    wide, gone = _filled(values, 0).astype(np.float64), missing(values)
-    count = np.sum(~gone, axis=axis, keepdims=True)
-    total = reduced(np.sum, wide, axis, True)
-    if is_lazy(values) and any(values.numblocks[a] > 1 for a in axes_of(values, axis)):
-        # In one pass: the deviations from the mean would need all blocks a second time.
-        squares = quietly(_about_mean, reduced(np.sum, quietly(np.square, wide), axis, True), total, count)
-    else:
-        squares = reduced(np.sum, quietly(_squared_deviation, wide, gone, total, count), axis, True)
-    # A sample of one has no variance.
-    spread = np.where(count > 1, squares / np.maximum(count - 1, 1), np.nan)
-    if not keepdims:
-        spread = np.squeeze(spread, axis=axis)
-    spread = np.sqrt(spread) if root else spread
+    axes, keeper = axes_of(values, axis), Spread(root)
+    if is_lazy(values):
+        return tree_reduced(keeper, values.astype(floating(values)), ignore_nodata, axes, keepdims)
+    with np.errstate(all="ignore"):
+        spread = keeper.finish(keeper.start(values, axes))
+    spread = spread if keepdims else np.squeeze(spread, axis=axes)
     return _blanked(spread, values, ignore_nodata, axis, keepdims, floating(values))
 
 
-def _about_mean(squares: Any, total: Any, count: Any) -> Any:
-    return np.maximum(squares - total**2 / np.maximum(count, 1), 0)
-
-
-def _squared_deviation(x: Any, gone: Any, total: Any, count: Any) -> Any:
-    return np.where(gone, 0, (x - total / np.maximum(count, 1)) ** 2)
-
-
 def _min(values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
-    least = np.min(_filled(values, np.inf), axis=axis, keepdims=keepdims)
-    return _blanked(least, values, ignore_nodata, axis, keepdims, values.dtype)
+    return reduced(partial(_extreme, np.fmin if ignore_nodata else np.minimum), values, axis, keepdims, values.dtype)
 
 
 def _max(values: Any, ignore_nodata: bool, axis: Axis, keepdims: bool) -> Any:
-    largest = np.max(_filled(values, -np.inf), axis=axis, keepdims=keepdims)
-    return _blanked(largest, values, ignore_nodata, axis, keepdims, values.dtype)
+    return reduced(partial(_extreme, np.fmax if ignore_nodata else np.maximum), values, axis, keepdims, values.dtype)
+
+
+def _extreme(operation: np.ufunc, values: Any, axis: Axis = None, keepdims: bool = False, dtype: Any = None) -> Any:
+    """Return the least or largest value; fmin and fmax pass over NaN, minimum and maximum pass it on."""
+    return operation.reduce(values, axis=axis, keepdims=keepdims)
+
+
+def _is_lazy_float(values: Any) -> bool:
+    return is_lazy(values) and values.dtype.kind == "f"
 
 
 def _wide(values: Any) -> Any:

@@ -44,8 +44,9 @@ def test_defaults_are_those_of_the_specification(registry: ProcessRegistry, id: 
     accepted = signature(process.implementation).parameters
     for name, parameter in parameters(process).items():
         if parameter.get("optional"):
-            # An implementation's None or () stands for an empty array or object.
+            # An implementation's None or () stands for an empty array or object, a tuple for an array.
             told, done = parameter.get("default"), accepted[name].default
+            done = list(done) if isinstance(done, tuple) else done
             assert told == done or (not told and not done and done is not False), (name, told, done)
 
 
@@ -60,7 +61,7 @@ def test_specifications_are_complete(registry: ProcessRegistry, id: str) -> None
         assert "schema" in parameter
 
 
-@pytest.mark.parametrize("id", ["run_udf", "load_stac", "load_url", "load_geojson", "export_workspace", "trim_cube"])
+@pytest.mark.parametrize("id", ["run_udf", "export_workspace"])
 def test_what_is_dangerous_or_computes_is_not_offered(registry: ProcessRegistry, id: str) -> None:
     assert id not in set(registry["predefined", None])
 

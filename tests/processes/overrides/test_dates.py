@@ -67,3 +67,26 @@ def test_difference(first: str, second: str, unit: str, expected: float) -> None
 )
 def test_between(x: str | None, low: str, high: str, exclude: bool, expected: bool | None) -> None:
     assert date_between(x, low, high, exclude) is expected
+
+
+def test_leap_seconds_can_be_passed_and_are_never_returned() -> None:
+    assert date_shift("2016-12-31T23:59:60Z", 1, "day") == "2017-01-01T23:59:59Z"
+    assert date_shift("2016-12-31T23:59:60+01:00", 1, "second") == "2017-01-01T00:00:00+01:00"
+    assert date_difference("2016-12-31T23:59:60Z", "2017-01-01T00:00:01Z") == 2
+    assert date_between("2016-12-31T23:59:60Z", "2016-12-31", "2017-01-01") is True
+
+
+def test_zones_are_compared_as_instants() -> None:
+    assert date_between("2020-01-01T00:00:00+02:00", "2019-12-31T22:00:00Z", "2019-12-31T22:00:00Z") is True
+    assert date_between("2020-01-01T00:00:00+02:00", "2019-12-31", "2019-12-31T22:00:00Z", exclude_max=True) is False
+    assert date_difference("2020-01-01T00:00:00+02:00", "2019-12-31T23:00:00Z", "hour") == 1
+
+
+@pytest.mark.parametrize(
+    ("x", "low", "high", "odd"),
+    [("12:00:00Z", "11:00:00Z", "2020-01-01", "max"), ("2020-01-01", "11:00:00Z", "2020-01-02", "min")],
+)
+def test_times_of_day_are_not_compared_with_dates(x: str, low: str, high: str, odd: str) -> None:
+    with pytest.raises(OpenEOError, match=f"'{odd}' in process 'date_between'") as caught:
+        date_between(x, low, high)
+    assert caught.value.code == "ProcessParameterInvalid"

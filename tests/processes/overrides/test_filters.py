@@ -232,5 +232,47 @@ def test_polygons_elsewhere(cube: xr.DataArray) -> None:
     with pytest.raises(OpenEOError) as caught:
         filters.filter_spatial(cube, square(1000, 1100, 1100, 1000))
     assert caught.value.code == "NoDataAvailable"
-    with pytest.raises(OpenEOError, match="geometries"):
-        filters.filter_spatial(cube, {"type": "Point", "coordinates": [3, 51]})
+    with pytest.raises(OpenEOError) as caught:
+        filters.filter_spatial(cube, {"type": "Point", "coordinates": [30, 51]})
+    assert caught.value.code == "NoDataAvailable"
+
+
+def utm(kind: str, coordinates: Any) -> dict[str, Any]:
+    crs = {"type": "name", "properties": {"name": "EPSG:32631"}}
+    return {"type": kind, "coordinates": coordinates, "crs": crs}
+
+
+def test_points_and_lines_take_the_closest_pixels(cube: xr.DataArray) -> None:
+    point = filters.filter_spatial(cube, utm("Point", [WEST + 34, NORTH - 21]))
+    assert point.shape[2:] == (1, 1)
+    np.testing.assert_array_equal(computed(point)[..., 0, 0], computed(cube)[..., 2, 3])
+    assert dask.is_dask_collection(point.data) == dask.is_dask_collection(cube.data)
+    line = filters.filter_spatial(cube, utm("LineString", [[WEST + 5, NORTH - 5], [WEST + 25, NORTH - 25]]))
+    np.testing.assert_array_equal(np.isfinite(computed(line)[0, 0]), np.eye(3, dtype=bool))
+    ring = shapely.box(WEST + 30, NORTH - 60, WEST + 50, NORTH - 40).exterior.coords
+    both = {
+        "type": "GeometryCollection",
+        "geometries": [utm("Point", [WEST + 4, NORTH - 4]), utm("Polygon", [list(ring)])],
+        "crs": utm("Point", [])["crs"],
+    }
+    kept = np.isfinite(computed(filters.filter_spatial(cube, both))[0, 0])
+    assert kept.shape == (6, 5)
+    assert kept[0, 0]
+    assert kept[4:, 3:].all()
+    assert kept.sum() == 5
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"type": "Feature"},
+        {"type": "Feature", "geometry": {"type": "Circle"}, "properties": {}},
+        {"type": "FeatureCollection", "features": [3]},
+        {"type": "Point", "coordinates": ["a"]},
+        {"type": "Point", "coordinates": [1, 2], "crs": {"properties": {"name": "nonsense"}}},
+    ],
+)
+def test_broken_geojson(cube: xr.DataArray, broken: Any) -> None:
+    with pytest.raises(OpenEOError, match="'geometries' in process 'filter_spatial'") as caught:
+        filters.filter_spatial(cube, broken)
+    assert caught.value.code == "ProcessParameterInvalid"

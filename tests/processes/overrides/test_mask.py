@@ -142,3 +142,17 @@ def test_what_polygons_cannot_mask(data: xr.DataArray) -> None:
         mask_polygon(data, square(0, 10, 10, 0), "none")  # type: ignore[arg-type]
     with pytest.raises(OpenEOError, match="'mask'"):
         mask_polygon(data, {"type": "Nothing"})
+
+
+def test_polygons_leave_no_data_untouched(data: xr.DataArray) -> None:
+    gaps = data.where(data["x"] != data["x"][1])
+    masked = mask_polygon(gaps, square(0, 30, 20, 0), replacement=-9)
+    values, wanted = computed(masked), computed(gaps)
+    assert np.isnan(wanted[..., 1]).all()
+    np.testing.assert_array_equal(np.isnan(values), np.isnan(wanted))
+    assert (values[..., -1] == -9).any()
+
+
+def test_consecutive_dates_of_a_longer_mask_are_a_slice(data: xr.DataArray, clouds: xr.DataArray) -> None:
+    few = data.isel(t=slice(1, None))
+    np.testing.assert_array_equal(computed(mask(few, clouds)), computed(mask(data, clouds))[1:])

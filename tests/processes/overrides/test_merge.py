@@ -15,6 +15,7 @@ from odc.geo.geobox import GeoBox
 
 from processes.errors import OpenEOError
 from processes.overrides.merge import merge_cubes
+from processes.overrides.resample import resample_cube_spatial, resample_spatial
 
 WEST, NORTH = 500_000.0, 5_650_000.0
 
@@ -173,8 +174,8 @@ def test_noise_in_pixel_centres_is_no_other_grid() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda c: c.assign_coords(x=c["x"] + 5), "x of cube1 is"),
-        (lambda c: c.assign_coords(y=NORTH - np.arange(3) * 20 - 5), "by 10, y of cube2"),
+        (lambda c: c.assign_coords(x=c["x"] + 5005), "x of cube1 is .* share no area"),
+        (lambda c: c.isel(y=0, drop=True).assign_coords(x=c["x"] + 3), "x of cube1 is"),
         (lambda c: c.odc.assign_crs("EPSG:32632"), "32632"),
         (lambda c: c.rename(bands="model"), "add_dimension"),
         (lambda c: c.assign_coords(t=["a", "b", "c"]), "dates in one cube"),
@@ -186,6 +187,32 @@ def test_cubes_that_do_not_fit(change: Any, says: str) -> None:
     with pytest.raises(OpenEOError, match=says) as caught:
         merge_cubes(cube1, change(cube2))
     assert caught.value.code == "IncompatibleDataCubes"
+
+
+def shifted(cube: xr.DataArray) -> xr.DataArray:
+    return cube.assign_coords(x=cube["x"] + 4)
+
+
+def coarser(cube: xr.DataArray) -> xr.DataArray:
+    return cube.assign_coords(y=NORTH - np.arange(cube.sizes["y"]) * 20 - 10)
+
+
+def elsewhere(cube: xr.DataArray) -> xr.DataArray:
+    moved: xr.DataArray = resample_spatial(cube, projection=32632)
+    return moved
+
+
+@pytest.mark.parametrize("change", [shifted, coarser, elsewhere])
+@pytest.mark.parametrize("both", [False, True])
+def test_other_grids_are_resampled_as_by_hand(change: Any, both: bool) -> None:
+    cube1, cube2 = CASES["disjoint bands"]
+    cube2 = change(cube2 if not both else cube2.assign_coords(bands=cube1["bands"].values[: cube2.sizes["bands"]]))
+    resolver = (lambda x, y, **_: da.maximum(x, y)) if both else None
+    merged = merge_cubes(cube1, cube2, resolver)
+    wanted = merge_cubes(cube1, resample_cube_spatial(cube2, cube1), resolver)
+    assert dask.is_dask_collection(merged.data)
+    assert merged.odc.geobox == cube1.odc.geobox
+    xr.testing.assert_equal(merged.compute(scheduler="sync"), wanted.compute(scheduler="sync"))
 
 
 def test_a_further_dimension_keeps_both_values() -> None:

@@ -69,3 +69,30 @@ def test_polygons_that_overlap() -> None:
 def test_a_process_that_changes_the_cube() -> None:
     with pytest.raises(OpenEOError, match="dimensions"):
         apply_polygon(cube(A), collection(square(0, 0, 3)), lambda data, **_: data.mean("t"))
+
+
+def test_slivers_without_a_pixels_centre_do_not_overlap() -> None:
+    data = cube(A)
+    result = apply_polygon(data, collection(square(0, 0, 3.2), square(2.9, 0, 3)), minus_mean)
+    assert np.isfinite(result.values[..., :3, :6]).all()
+    assert np.isnan(result.values[..., 3:, :]).all()
+
+
+def test_polygons_beyond_the_cube_are_left_out() -> None:
+    data = cube(A)
+    result = apply_polygon(data, collection(square(0, 0, 3), square(500, 0, 3)), minus_mean)
+    np.testing.assert_array_equal(result.values, apply_polygon(data, collection(square(0, 0, 3)), minus_mean).values)
+    with pytest.raises(OpenEOError) as caught:
+        apply_polygon(data, collection(square(500, 0, 3)), minus_mean)
+    assert caught.value.code == "NoDataAvailable"
+
+
+def test_bounding_boxes_may_overlap() -> None:
+    upper, lower = square(0, 0, 6), square(0, 0, 6)
+    upper["geometry"]["coordinates"][0].pop(2)
+    _, second, third, fourth, _ = lower["geometry"]["coordinates"][0]
+    lower["geometry"]["coordinates"][0] = [[x, y - 0.5] for x, y in (second, third, fourth, second)]
+    data = cube(A, (1, 2, 4, 3))
+    once = [apply_polygon(data, collection(one), minus_mean).values for one in (upper, lower)]
+    both = apply_polygon(data, collection(upper, lower), minus_mean)
+    np.testing.assert_array_equal(both.values, np.where(np.isnan(once[0]), once[1], once[0]))

@@ -112,3 +112,17 @@ def test_cubes_without_dates(data: xr.DataArray) -> None:
     with pytest.raises(OpenEOError) as caught:
         resample_cube_temporal(data, data, dimension="time")
     assert caught.value.code == "DimensionNotAvailable"
+
+
+@pytest.mark.parametrize("method", ["near", "mode", "min", "max"])
+def test_classes_stay_integers_where_the_cube_covers_the_grid(method: str) -> None:
+    classes = cube(np.arange(48, dtype="uint8").reshape(1, 1, 8, 6) % 11, (1, 1, 4, 3))
+    fine = resample_spatial(classes, resolution=5, method=method)
+    assert fine.dtype == np.uint8
+    np.testing.assert_array_equal(fine.values, classes.values.repeat(2, axis=2).repeat(2, axis=3))
+    assert resample_spatial(classes, projection=4326, method=method).dtype == np.float32
+    assert resample_spatial(classes, resolution=20, method="average").dtype == np.float32
+    wider = resample_spatial(classes, resolution=100, method=method)
+    beyond = resample_cube_spatial(classes.isel(x=slice(0, 3)), classes, method)
+    assert (wider.dtype, beyond.dtype) == (np.uint8, np.float32)
+    assert np.isnan(beyond.values[..., 3:]).all()
