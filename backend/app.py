@@ -14,6 +14,9 @@ from backend.routes import BLUEPRINTS
 from backend.settings import Settings
 from backend.sync.logs import RequestLogs
 
+# Validations that a web process makes at once: they take processor time, and need no login.
+VALIDATIONS = 2
+
 
 def create_app(settings: Settings, services: Services) -> Flask:
     """Return the WSGI application of one server.
@@ -27,7 +30,7 @@ def create_app(settings: Settings, services: Services) -> Flask:
     """
     app = Flask("backend", static_folder=None, template_folder=None)
     slots, logs = BoundedSemaphore(settings.sync_concurrent), RequestLogs(settings.run_folder / "logs")
-    app.extensions[KEY] = Context(settings, services, slots, logs)
+    app.extensions[KEY] = Context(settings, services, slots, logs, BoundedSemaphore(VALIDATIONS))
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -33,10 +34,11 @@ def json_object() -> dict[str, Any]:
 
 
 def parse_json(text: bytes) -> Any:
-    """Parse JSON strictly: no NaN, no key twice, no nesting deeper than `DEEPEST`."""
+    """Parse JSON strictly: no NaN, no infinite number, no key twice, no nesting deeper than `DEEPEST`."""
     _check_depth(text)
     try:
-        return json.loads(text.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique)
+        hooks: dict[str, Any] = {"parse_constant": _no_constant, "parse_float": _finite, "object_pairs_hook": _unique}
+        return json.loads(text.decode("utf-8"), **hooks)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise OpenEOError("ProcessInvalid", f"The request body is no valid JSON at {where}: {error.msg}.") from None
@@ -61,6 +63,13 @@ def _check_depth(text: bytes) -> None:
 
 def _no_constant(name: str) -> Any:
     raise OpenEOError("ProcessInvalid", f"The request body holds {name}, which is no JSON; use null.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise OpenEOError("ProcessInvalid", f"The request body holds the number {text[:50]}, which is too large.")
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

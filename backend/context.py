@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,11 +11,18 @@ from flask import current_app, request
 
 from backend.settings import Settings
 from backend.sync.logs import RequestLogs
+from processes.fetch.rules import FetchRules
 
 if TYPE_CHECKING:
     from backend.auth.store import UserStore
+    from backend.files import Workspaces
+    from backend.graphs import GraphStore
+    from backend.jobs.storage import ResultStorage
+    from backend.jobs.store import JobStore
+    from backend.signing import Signer
     from backend.sync.cluster import Cluster
     from processes.environment import Environment, ModelCatalog
+    from processes.machine_learning.store import ModelStore
     from processes.sources import Catalog
 
 KEY = "openeo_embed"
@@ -36,27 +43,54 @@ class GraphEngine(Protocol):
         """Return the lazy value of the graph's result node."""
         ...
 
+    def categories(self, process: str) -> set[str]:
+        """Return the categories of a process; of a stored one, those of all processes in it."""
+        ...
+
+
+class GraphEngines(Protocol):
+    """The graph engines of all users: each sees the predefined processes and those that the user has stored."""
+
+    def of(self, user: str | None) -> GraphEngine:
+        """Return the engine of a user; None is whoever has not logged in."""
+        ...
+
 
 @dataclass(frozen=True)
 class Services:
-    """What the server works with, made by `backend.services.build_services` or by a test."""
+    """What the server works with, made by `backend.services.build_services` or by a test.
+
+    `ml_models` gives the trained models of a user; None where none are kept.
+    `fetch` are the rules for URLs that users name.
+    """
 
     catalog: Catalog
     models: ModelCatalog
     specs: Callable[[], list[dict[str, Any]]]
-    graphs: GraphEngine
+    graphs: GraphEngines
     users: UserStore
     cluster: Cluster
+    stored: GraphStore
+    jobs: JobStore
+    results: ResultStorage
+    files: Workspaces
+    signer: Signer
+    ml_models: Callable[[str], ModelStore] | None = None
+    fetch: FetchRules = field(default_factory=FetchRules)
 
 
 @dataclass(frozen=True)
 class Context:
-    """Settings and services of one application; `slots` are the synchronous requests that it computes at once."""
+    """Settings and services of one application.
+
+    `slots` are the synchronous requests that it computes at once, `validating` the validations.
+    """
 
     settings: Settings
     services: Services
     slots: BoundedSemaphore
     logs: RequestLogs
+    validating: BoundedSemaphore
 
     def url(self, path: str) -> str:
         """Return the absolute URL of `path`, which starts with a slash, as clients reach it."""

@@ -13,9 +13,9 @@ from flask import Flask, Response, g, request
 
 logger = logging.getLogger("backend.requests")
 
-EXPOSED = "Link, Location, OpenEO-Costs, OpenEO-Identifier"
+EXPOSED = "Accept-Ranges, Content-Range, ETag, Link, Location, OpenEO-Costs, OpenEO-Identifier"
 PREFLIGHT = {
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Range, If-Range",
     "Access-Control-Allow-Methods": "OPTIONS, GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Max-Age": "3600",
 }

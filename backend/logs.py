@@ -19,6 +19,7 @@ _NOISY = (
     "gunicorn",
     "numba",
     "fsspec",
+    "alembic",
 )
 
 

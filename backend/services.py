@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
 from backend.auth.opening import open_users
 from backend.context import Services
+from backend.files import Workspaces
+from backend.graphs import SqlGraphStore
+from backend.graphs.engine import Engines
+from backend.jobs.opening import open_jobs
+from backend.jobs.storage import LocalStorage
 from backend.settings import Settings
+from backend.signing import Signer, signing_key
+from backend.state import Database
 from backend.sync.cluster import DaskCluster
 from models.folders import PACKAGED
-from processes.environment import Environment
-from processes.errors import OpenEOError
-from processes.graph import GraphLimits, check_graph, evaluate, validate_graph
+from processes.graph import GraphLimits
+from processes.machine_learning.store import user_store
 from processes.registry import build_registry
 from processes.sources import FileCatalog
 from udf import ModelShelf
 
 
-class Graphs:
-    """Process graphs checked and evaluated with the processes of one registry."""
-
-    def __init__(self, registry: Any, limits: GraphLimits) -> None:
-        self._registry = registry
-        self._limits = limits
-
-    def check(self, process: Mapping[str, Any]) -> Any:
-        """Return the checked graph of a process."""
-        return check_graph(process, self._limits)
-
-    def validate(self, process: Mapping[str, Any]) -> list[OpenEOError]:
-        """Return the faults of a process."""
-        return list(validate_graph(process, self._registry, self._limits))
-
-    def evaluate(self, graph: Any, env: Environment) -> Any:
-        """Return the lazy value of the graph's result node."""
-        return evaluate(graph, self._registry, env)
-
-
 def build_services(settings: Settings, scheduler: str) -> Services:
     """Make the services of one web process, which computes on the Dask scheduler at that address."""
+    database = Database(settings.database_url)
+    stored = SqlGraphStore(database)
     registry = build_registry()
     specs = sorted((process.spec for process in registry["predefined", None].values()), key=lambda spec: spec["id"])
     return Services(
         catalog=FileCatalog(settings.data / "catalog.json"),
         models=ModelShelf([PACKAGED, settings.data / "models"], settings.model),
         specs=lambda: specs,
-        graphs=Graphs(registry, GraphLimits()),
-        users=open_users(settings),
+        graphs=Engines(registry, stored, GraphLimits()),
+        users=open_users(settings, database),
+        stored=stored,
+        jobs=open_jobs(settings, database),
+        results=LocalStorage(settings.results_folder),
+        files=Workspaces(settings.files_folder, settings.file_bytes, settings.storage_bytes),
+        signer=Signer(signing_key(settings.data / "signing.key"), settings.link_hours * 3600),
         cluster=DaskCluster(scheduler),
+        ml_models=partial(user_store, settings.ml_models_folder),
+        fetch=settings.fetch_rules,
     )

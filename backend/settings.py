@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from processes.errors import OpenEOError
+from processes.fetch.rules import FetchRules
 
 PREFIX = "OPENEO_EMBED_"
 MIB = 2**20
@@ -41,7 +42,9 @@ class Settings:
     data: Path = field(default=Path("data"), metadata=_about("folder of users, catalogue, archive, models"))
     public_url: str | None = _setting(None, "URL under which clients reach the API; default: as they asked for it")
     proxies: int = _setting(0, "reverse proxies in front whose X-Forwarded-For and -Proto are believed", least=0)
-    database: str | None = _setting(None, "SQLAlchemy URL of the users' database; default: DATA/users.sqlite")
+    database: str | None = _setting(
+        None, "SQLAlchemy URL of the database, SQLite or PostgreSQL; default: DATA/users.sqlite"
+    )
     scheduler: str | None = _setting(None, "Dask scheduler to compute on; default: started with the server")
     workers: int = _setting(0, "Dask worker processes; 0: one per core, at most 8", least=0)
     threads: int = _setting(1, "threads of each Dask worker", least=1)
@@ -59,19 +62,58 @@ class Settings:
     sync_tasks: int = _setting(200_000, "most Dask tasks of a synchronous request", least=1)
     sync_seconds: float = _setting(600.0, "longest synchronous request in seconds", least=1)
     sync_concurrent: int = _setting(4, "synchronous requests that a web process computes at once", least=1)
+    runners: int = _setting(2, "runner processes, each of which computes one batch job at a time", least=0)
+    jobs_per_user: int = _setting(1, "batch jobs of one user that run at once", least=1)
+    jobs_at_once: int = _setting(16, "batch jobs in all that run at once", least=1)
+    jobs_kept: int = _setting(10_000, "most batch jobs that a user may keep", least=1)
+    job_seconds: float = _setting(86_400.0, "longest run of a batch job in seconds", least=1)
+    job_attempts: int = _setting(3, "times that a batch job is begun before it fails, when its runner dies", least=1)
+    job_lease: float = _setting(30.0, "seconds after which a runner that was not heard of loses its job", least=2)
+    job_result_bytes: int = _setting(4096 * MIB, "largest result of a batch job in bytes", least=1)
+    job_tasks: int = _setting(2_000_000, "most Dask tasks of a batch job", least=1)
+    link_hours: float = _setting(24.0, "lifetime of the links to the results of batch jobs in hours", least=0.01)
+    file_bytes: int = _setting(1024 * MIB, "largest file that a user may upload in bytes", least=1)
+    storage_bytes: int = _setting(10_240 * MIB, "room for the files and results of one user in bytes", least=1)
+    fetch_hosts: str | None = _setting(
+        None, "hosts that processes may read from beside public ones over https: data.lan,10.0.0.5:8080"
+    )
     token_hours: float = _setting(24.0, "lifetime of an access token in hours", least=0.01)
     login_attempts: int = _setting(10, "failed logins per user and address before a pause", least=1)
     login_minutes: float = _setting(15.0, "length of that pause in minutes", least=0.01)
 
     @property
     def database_url(self) -> str:
-        """The SQLAlchemy URL of the users' database."""
+        """The SQLAlchemy URL of the database."""
         return self.database or f"sqlite:///{self.data / 'users.sqlite'}"
 
     @property
     def run_folder(self) -> Path:
         """The folder of temporary files; emptied whenever a server starts."""
         return self.data / "run"
+
+    @property
+    def results_folder(self) -> Path:
+        """The folder of the files that batch jobs produced."""
+        return self.data / "results"
+
+    @property
+    def ml_models_folder(self) -> Path:
+        """The folder of the models that users have trained and saved."""
+        return self.data / "ml_models"
+
+    @property
+    def files_folder(self) -> Path:
+        """The folder of the files that users have uploaded."""
+        return self.data / "files"
+
+    @property
+    def fetch_rules(self) -> FetchRules:
+        """The rules under which URLs that users name may be fetched."""
+        listed = [host.strip().lower() for host in (self.fetch_hosts or "").split(",")]
+        try:
+            return FetchRules(hosts=tuple(host for host in listed if host))
+        except ValueError as error:
+            raise OpenEOError("SettingInvalid", f"{PREFIX}FETCH_HOSTS is {self.fetch_hosts!r}: {error}.") from None
 
     @property
     def is_loopback(self) -> bool:
@@ -112,7 +154,9 @@ def read_settings(environ: Mapping[str, str], **flags: Any) -> Settings:
         elif environ.get(variable):
             values[item.name] = _checked(item, environ[variable], variable)
     values["data"] = Path(values.get("data", Path("data"))).expanduser().resolve()
-    return Settings(**values)
+    settings = Settings(**values)
+    _ = settings.fetch_rules  # hosts that are none are an error now, not at the first URL
+    return settings
 
 
 def settings_table() -> str:

@@ -15,6 +15,18 @@ the start with one line that names the variable or option, the value and what it
 and 0. The limits of synchronous requests are checked before anything is computed.
 """
 
+STATE = """\
+## Where things are kept
+
+- Users, tokens, stored processes, batch jobs and their logs are in the database: DATA/users.sqlite, or PostgreSQL
+  where `OPENEO_EMBED_DATABASE` is a URL such as `postgresql://user:password@host/name` (install
+  `openeo-embed[postgres]`). A database of an earlier version is brought up to date at start; one of a later version
+  is refused.
+- DATA/results has the files of batch jobs, DATA/files what users have uploaded, DATA/ml_models the models that they
+  have trained.
+- A database belongs to one data folder and one server: what its jobs have produced is in that folder.
+"""
+
 SECURITY = """\
 ## Who can reach the server
 
@@ -26,13 +38,21 @@ SECURITY = """\
   With another address `--demo-user` is refused, and so is starting with a demo user left over in the database. A
   reverse proxy on the same machine makes loopback public: leave `--demo-user` out there.
 - All other users come from `openeo-embed user add`. Passwords are kept as argon2id hashes, access tokens as
-  digests; both in the users' database, readable to its owner alone where it is the SQLite file of the data folder.
+  digests; both in the database, readable to its owner alone where it is the SQLite file of the data folder.
   After too many failed logins further ones from the same address are refused for a while.
-- Capabilities, collections, processes, file formats, validation and health are public; computing, logs and progress
-  need a token, and show each user only their own.
+- `openeo-embed user remove` deletes all that the user has: jobs, results, files, stored processes, trained models.
+- Capabilities, collections, processes, file formats, validation and health are public; all else needs a token and
+  shows each user only their own. The links to results of batch jobs are the exception: they are signed, open without
+  a token, and expire.
+- The key of those signatures is made at the first start, in DATA/signing.key, readable to its owner alone; servers
+  that share a data folder share it. Delete it, and start again, to make all links void.
 - Whoever reaches the Dask scheduler can run any code. The server's own listens on 127.0.0.1 only, at a port of its
   choice, and any local user can reach it: share the machine with nobody you do not trust. Keep a scheduler of your
   own (`--scheduler`) in a network that only the server and the workers are in.
+- Processes read URLs that users name (`load_stac`, `load_url`): over https, from public addresses, checked after the
+  name is resolved and at each redirect. `OPENEO_EMBED_FETCH_HOSTS` opens further hosts (`name`, `name:port`), over
+  http too and whatever their address, to every user: list none that gives away more than users may see. Proxies of
+  the environment are not used.
 - Logs hold no headers, bodies, passwords or tokens. A failure that is the server's fault is told to the client as
   an id; the reason stands in the log under it.
 - DATA/run holds temporary files and a day's request logs; it is emptied whenever a server starts or stops. One
@@ -42,7 +62,7 @@ SECURITY = """\
 
 def settings_page() -> str:
     """Return the page as Markdown."""
-    return "\n".join([INTRO, settings_table(), "", SECURITY]).rstrip() + "\n"
+    return "\n".join([INTRO, settings_table(), "", STATE, SECURITY]).rstrip() + "\n"
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from backend.auth.tables import ATTEMPTS
+from backend.state import Database
+from backend.state.tables import ATTEMPTS
 from processes.errors import OpenEOError
 
 # One address may fail for so many times as many names: a university sits behind one address.
@@ -18,8 +19,8 @@ ADDRESS_FACTOR = 10
 class LoginAttempts:
     """Counts logins in the database, so that all web processes share the counts."""
 
-    def __init__(self, engine: Engine, limit: int, seconds: float, clock: Callable[[], float]) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, limit: int, seconds: float, clock: Callable[[], float]) -> None:
+        self._database = database
         self._limit = limit
         self._seconds = seconds
         self._clock = clock
@@ -32,7 +33,7 @@ class LoginAttempts:
         OpenEOError
             TooManyLogins (429), before any password is looked at.
         """
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.since <= self._clock() - self._seconds))
             pair = self._add(connection, _key(name, address))
             whole = self._add(connection, _key(None, address))
@@ -42,7 +43,7 @@ class LoginAttempts:
 
     def forget(self, name: str, address: str) -> None:
         """Take a login that succeeded out of the counts."""
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(ATTEMPTS).where(ATTEMPTS.c.key == _key(name, address)))
             whole = ATTEMPTS.c.key == _key(None, address)
             connection.execute(update(ATTEMPTS).where(whole).values(count=ATTEMPTS.c.count - 1))

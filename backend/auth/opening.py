@@ -1,11 +1,13 @@
-"""The users' database of a server, opened as its settings say."""
+"""The users of a server, opened as its settings say."""
 
 from __future__ import annotations
 
 from backend.auth.store import UserStore
 from backend.settings import Settings
+from backend.state import Database
 
 
-def open_users(settings: Settings) -> UserStore:
-    """Open the users' database of a server."""
-    return UserStore(settings.database_url, settings.token_hours, settings.login_attempts, settings.login_minutes)
+def open_users(settings: Settings, database: Database | None = None) -> UserStore:
+    """Return the users in the server's database, which is opened where it is not given."""
+    limits = settings.token_hours, settings.login_attempts, settings.login_minutes
+    return UserStore(database or Database(settings.database_url), *limits)

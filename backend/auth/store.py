@@ -15,11 +15,12 @@ from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.auth.attempts import LoginAttempts
-from backend.auth.tables import TOKENS, USERS, open_engine
+from backend.state import Database
+from backend.state.tables import TOKENS, USERS
 from processes.errors import OpenEOError
 
 DEMO = "demo"
@@ -34,8 +35,8 @@ class UserStore:
 
     Parameters
     ----------
-    url : str
-        SQLAlchemy URL of the database; created with its tables where it does not exist.
+    database : Database
+        Where they are kept; `close` closes it.
     token_hours : float
         Lifetime of access tokens.
     login_attempts, login_minutes : int, float
@@ -48,17 +49,17 @@ class UserStore:
 
     def __init__(
         self,
-        url: str,
+        database: Database,
         token_hours: float = 24.0,
         login_attempts: int = 10,
         login_minutes: float = 15.0,
         clock: Callable[[], float] = time.time,
         hasher: PasswordHasher | None = None,
     ) -> None:
-        self._engine: Engine = open_engine(url)
+        self._database = database
         self._lifetime = token_hours * 3600
         self._clock = clock
-        self._attempts = LoginAttempts(self._engine, login_attempts, login_minutes * 60, clock)
+        self._attempts = LoginAttempts(database, login_attempts, login_minutes * 60, clock)
         self._hasher = hasher or PasswordHasher()
         self._nobody = self._hasher.hash(secrets.token_hex(16))
         # A hash takes 64 MiB: many at once would be a way to exhaust the server.
@@ -66,7 +67,7 @@ class UserStore:
 
     def names(self) -> list[str]:
         """Return the names of all users, sorted."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return list(connection.execute(select(USERS.c.name).order_by(USERS.c.name)).scalars())
 
     def add(self, name: str, password: str) -> None:
@@ -100,8 +101,7 @@ class UserStore:
             CredentialsInvalid for a wrong name or password, TooManyLogins (429) after too many of them.
         """
         self._attempts.count(name, address)
-        with self._engine.connect() as connection:
-            stored = connection.execute(select(USERS.c.password_hash).where(USERS.c.name == name)).scalar()
+        stored = self._hash_of(name) if _NAME.fullmatch(name) else None
         if not self._matches(stored or self._nobody, password) or stored is None:
             raise OpenEOError("CredentialsInvalid", _WRONG)
         self._attempts.forget(name, address)
@@ -110,7 +110,7 @@ class UserStore:
     def user_of(self, token: str) -> str:
         """Return the name of the user who holds `token`; OpenEOError TokenInvalid for a false or expired one."""
         query = select(TOKENS.c.user).where(TOKENS.c.digest == _digest(token), TOKENS.c.expires > self._clock())
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             user = connection.execute(query).scalar()
         if user is None:
             raise OpenEOError("TokenInvalid", "The access token is wrong or has expired; authenticate again.")
@@ -118,18 +118,22 @@ class UserStore:
 
     def close(self) -> None:
         """Close the connections to the database."""
-        self._engine.dispose()
+        self._database.close()
+
+    def _hash_of(self, name: str) -> str | None:
+        with self._database.reading() as connection:
+            return connection.execute(select(USERS.c.password_hash).where(USERS.c.name == name)).scalar()
 
     def _insert(self, name: str, password: str) -> None:
         row = {"name": name, "password_hash": self._hasher.hash(password), "created": self._clock()}
         try:
-            with self._engine.begin() as connection:
+            with self._database.writing() as connection:
                 connection.execute(insert(USERS).values(row))
         except IntegrityError:
             raise OpenEOError("UserInvalid", f"There is a user {name!r} already; remove it first.") from None
 
     def _forget(self, name: str) -> bool:
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(TOKENS).where(TOKENS.c.user == name))
             return connection.execute(delete(USERS).where(USERS.c.name == name)).rowcount > 0
 
@@ -145,7 +149,7 @@ class UserStore:
     def _new_token(self, name: str) -> str:
         token = secrets.token_urlsafe(32)
         now = self._clock()
-        with self._engine.begin() as connection:
+        with self._database.writing() as connection:
             # Locks the user's row: a user who is being removed gets no token that would outlive the removal.
             user = update(USERS).where(USERS.c.name == name).values(name=name)
             if connection.execute(user).rowcount == 0:

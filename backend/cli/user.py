@@ -44,8 +44,10 @@ def list_users(data: Path) -> None:
 @click.argument("name")
 @data_option
 def remove(name: str, data: Path) -> None:
-    """Remove the user NAME; the user's access tokens end at once."""
-    _users(data).remove(name)
+    """Remove the user NAME with all of the user's batch jobs, results, files and stored processes."""
+    from backend.removal import remove_user
+
+    remove_user(settings_of(data), name)
     click.echo(f"Removed the user {name}.")
 
 

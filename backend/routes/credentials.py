@@ -23,5 +23,8 @@ def basic() -> Response:
 @blueprint.get("/me")
 @authenticated
 def me() -> dict[str, Any]:
-    """Describe the user who asks."""
-    return {"user_id": g.user, "name": g.user}
+    """Describe the user who asks, and the room that is left for the user's files and results."""
+    context = current()
+    quota = context.settings.storage_bytes
+    used = context.services.files.used(g.user) + context.services.jobs.result_bytes(g.user)
+    return {"user_id": g.user, "name": g.user, "storage": {"free": max(0, quota - used), "quota": quota}}

@@ -1,4 +1,4 @@
-"""`python -m backend.supervise scheduler|workers|web`: one child of `openeo-embed serve`."""
+"""`python -m backend.supervise scheduler|workers|runner|web`: one child of `openeo-embed serve`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from backend.supervise.parent import take_orders
 
 
 def main(role: str) -> None:
-    """Take orders and be the scheduler, the workers or the web server."""
+    """Take orders and be the scheduler, the workers, a runner or the web server."""
     orders = take_orders()
     configure_logging(role, orders.settings.log_format, orders.settings.log_level)
     if role == "scheduler":
         from backend.supervise.scheduler import run_scheduler as run
     elif role == "workers":
         from backend.supervise.workers import run_workers as run
+    elif role == "runner":
+        from backend.supervise.runner import run_runner as run
     elif role == "web":
         from backend.supervise.web import run_web as run
     else:

@@ -20,7 +20,7 @@ class Child:
     Parameters
     ----------
     role : str
-        scheduler, workers or web.
+        scheduler, workers, runner or web.
     orders : Orders
         What the process is told.
     environ : mapping

@@ -21,7 +21,7 @@ TICK = 0.1
 # So many ends of one part before the server was ever ready are the end of the server.
 GIVE_UP = 3
 # Seconds that each child has to end by itself, in the order in which they are stopped.
-PATIENCE = {"web": 4.0, "workers": 4.0, "scheduler": 2.0}
+PATIENCE = {"web": 4.0, "runner": 3.0, "workers": 4.0, "scheduler": 2.0}
 # Dask configures logging when it is imported; this configuration changes nothing, and leaves it to us.
 OUR_LOGGING = {"DASK_LOGGING": "{'version': 1, 'incremental': True}"}
 # One thread per process inside libraries: Dask runs as many processes and threads as there are cores already.
@@ -50,7 +50,8 @@ class Supervisor:
         variables = {**environ, **SINGLE_THREADED, **OUR_LOGGING}
         web = Child("web", Orders(settings, scheduler, listener.fileno()), variables)
         dask = [Child(role, orders, variables) for role in ("scheduler", "workers")] if not settings.scheduler else []
-        self._children = [*dask, web]
+        runners = [Child("runner", orders, variables) for _ in range(settings.runners)]
+        self._children = [*dask, *runners, web]
         self._stopping = False
         self._ready = False
 

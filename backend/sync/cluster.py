@@ -8,12 +8,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from backend.sync.deadline import Deadline
+from backend.sync.deadline import Stopper
 from backend.sync.estimate import REMEDY
-from backend.sync.request import SyncRequest
+from backend.times import rfc3339
 from processes.errors import OpenEOError
 
 logger = logging.getLogger("backend.cluster")
@@ -37,20 +36,42 @@ class Progress:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of `/requests/progress`."""
-        started = datetime.fromtimestamp(self.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         percent = round(100 * self.done / self.total, 1) if self.total else 0.0
-        return {"id": self.id, "started": started, "done": self.done, "total": self.total, "percent": percent}
+        return {
+            "id": self.id,
+            "started": rfc3339(self.started),
+            "done": self.done,
+            "total": self.total,
+            "percent": percent,
+        }
+
+
+class Asked(Protocol):
+    """A synchronous request or a run of a batch job: `kind` is "request" or "job", `id` is of 1 to 64 characters."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def started(self) -> float: ...
+    @property
+    def kind(self) -> str: ...
 
 
 class Cluster(Protocol):
     """Where lazy values are computed."""
 
-    def compute(self, asked: SyncRequest, value: Any, deadline: Deadline) -> Any:
+    def compute(self, asked: Asked, value: Any, deadline: Stopper) -> Any:
         """Return `value` with everything lazy in it computed, each shared part once."""
         ...
 
-    def progress(self, user: str) -> list[Progress]:
-        """Return how far the requests of `user` are that are being computed, by any web process."""
+    def progress(self, user: str, kind: str = "request") -> list[Progress]:
+        """Return how far the requests (or jobs) of `user` are that are being computed, by any process."""
+        ...
+
+    def memory(self) -> int:
+        """Return how many bytes of memory the workers hold together; 0 where the cluster does not answer."""
         ...
 
     def workers(self) -> int | None:
@@ -67,7 +88,7 @@ class DaskCluster:
         self._lock = threading.Lock()
         self._failed = float("-inf")
 
-    def compute(self, asked: SyncRequest, value: Any, deadline: Deadline) -> Any:
+    def compute(self, asked: Asked, value: Any, deadline: Stopper) -> Any:
         """Compute `value` as one graph; on a timeout or when the client hangs up, its tasks are dropped.
 
         Raises
@@ -84,9 +105,17 @@ class DaskCluster:
         with self._announced(asked) as client:
             return repack(_gather(client, collections, asked, deadline))[0]
 
-    def progress(self, user: str) -> list[Progress]:
-        """Ask the scheduler how far the requests of `user` are."""
-        return [Progress(**item) for item in _call(self._connected(), "openeo_progress", user=user)]
+    def progress(self, user: str, kind: str = "request") -> list[Progress]:
+        """Ask the scheduler how far the requests (or jobs) of `user` are."""
+        return [Progress(**item) for item in _call(self._connected(), "openeo_progress", user=user, kind=kind)]
+
+    def memory(self) -> int:
+        """Add up the workers' memory."""
+        try:
+            workers = _call(self._connected(), "identity")["workers"].values()
+        except OpenEOError:
+            return 0
+        return sum(int(worker.get("metrics", {}).get("memory", 0)) for worker in workers)
 
     def workers(self) -> int | None:
         """Count the workers."""
@@ -103,11 +132,11 @@ class DaskCluster:
                 self._client = None
 
     @contextlib.contextmanager
-    def _announced(self, asked: SyncRequest) -> Iterator[Any]:
+    def _announced(self, asked: Asked) -> Iterator[Any]:
         """Have the scheduler count the tasks of a request as long as the block runs."""
         client = self._connected()
-        about = {"request": asked.id, "user": asked.user, "started": asked.started, "sender": client.id}
-        _call(client, "openeo_begin", **about)
+        about = {"request": asked.id, "user": asked.user, "started": asked.started, "kind": asked.kind}
+        _call(client, "openeo_begin", **about, sender=client.id)
         try:
             yield client
         finally:
@@ -130,7 +159,7 @@ class DaskCluster:
             raise _busy()
         try:
             options = {"timeout": CONNECT_SECONDS, "set_as_default": False, "direct_to_workers": True}
-            return Client(self._address, **options, name="openeo-web")  # type: ignore[no-untyped-call]
+            return Client(self._address, **options, name="openeo")  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError) as error:
             self._failed = time.monotonic()
             logger.warning("the Dask scheduler at %s does not answer: %s", self._address, error)
@@ -156,7 +185,7 @@ def _call(client: Any, operation: str, **arguments: Any) -> Any:
         raise _busy() from None
 
 
-def _gather(client: Any, collections: Sequence[Any], asked: SyncRequest, deadline: Deadline) -> Sequence[Any]:
+def _gather(client: Any, collections: Sequence[Any], asked: Asked, deadline: Stopper) -> Sequence[Any]:
     """Compute the collections as one graph, below one last task that bears the request's id."""
     over = threading.Event()
     parts = client.compute(list(collections))
@@ -167,13 +196,18 @@ def _gather(client: Any, collections: Sequence[Any], asked: SyncRequest, deadlin
         last.add_done_callback(lambda _: over.set())
         while not over.wait(POLL_SECONDS):
             deadline.check()
+        return _result(last)
+    finally:
+        last.cancel()
+
+
+def _result(last: Any) -> Sequence[Any]:
+    try:
         computed: Sequence[Any] = last.result()
     except OpenEOError:
         raise
     except Exception as error:
         raise (_of_task(error) if last.status == "error" else _busy()) from error
-    finally:
-        last.cancel()
     return computed
 
 

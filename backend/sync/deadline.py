@@ -6,9 +6,17 @@ import select
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from processes.errors import OpenEOError
+
+
+class Stopper(Protocol):
+    """What a computation asks, again and again, whether it has to stop."""
+
+    def check(self) -> None:
+        """Raise whatever says why the computation has to stop; return where it may go on."""
+        ...
 
 
 class Deadline:

@@ -6,7 +6,7 @@ Loads are measured after culling: a cube of which the graph keeps one corner cou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +98,23 @@ def check_estimate(cost: Estimate, settings: Settings) -> None:
         ("compute {} embeddings (pixels x dates)", cost.embeddings, settings.sync_embeddings, _number),
         ("run {} Dask tasks", cost.tasks, settings.sync_tasks, _number),
     )
+    _check("synchronous request", limits)
+
+
+def check_job(cost: Estimate, settings: Settings) -> None:
+    """Refuse what is too much for a batch job, which has time: only what must fit into memory at once counts."""
+    limits = (
+        ("return {} of data", cost.result_bytes, settings.job_result_bytes, _size),
+        ("run {} Dask tasks", cost.tasks, settings.job_tasks, _number),
+    )
+    _check("batch job", limits)
+
+
+def _check(kind: str, limits: Iterable[tuple[str, int, int, Callable[[float], str]]]) -> None:
     for phrase, amount, limit, write in limits:
         if amount > limit:
             what = phrase.format(write(amount))
-            message = f"The process would {what}; a synchronous request may have {write(limit)}. {REMEDY}"
+            message = f"The process would {what}; a {kind} may have {write(limit)}. {REMEDY}"
             raise OpenEOError("ProcessGraphComplexity", message)
 
 

@@ -15,6 +15,7 @@ class _Entry:
     user: str
     started: float
     client: str
+    kind: str
     total: int = 0
     pending: set[Any] = field(default_factory=set)
 
@@ -38,20 +39,20 @@ class RequestsPlugin(SchedulerPlugin):
         scheduler.handlers["openeo_end"] = self.end
         scheduler.handlers["openeo_progress"] = self.progress
 
-    def begin(self, request: str, user: str, started: float, sender: str) -> None:
-        """Announce a request of `user` whose tasks the Dask client `sender` will send."""
-        self._entries[request] = _Entry(user, started, sender)
+    def begin(self, request: str, user: str, started: float, kind: str, sender: str) -> None:
+        """Announce a request (or job) of `user` whose tasks the Dask client `sender` will send."""
+        self._entries[request] = _Entry(user, started, sender, kind)
 
     def end(self, request: str) -> None:
         """Forget a request."""
         self._entries.pop(request, None)
 
-    def progress(self, user: str) -> list[dict[str, Any]]:
-        """Return id, start, tasks done and tasks in all of the requests of `user`."""
+    def progress(self, user: str, kind: str) -> list[dict[str, Any]]:
+        """Return id, start, tasks done and tasks in all of the requests (or jobs) of `user`."""
         return [
             {"id": key, "started": entry.started, "done": entry.total - len(entry.pending), "total": entry.total}
             for key, entry in self._entries.items()
-            if entry.user == user
+            if (entry.user, entry.kind) == (user, kind)
         ]
 
     def update_graph(self, scheduler: Any, *, keys: Any, **kwargs: Any) -> None:

@@ -1,25 +1,53 @@
-"""One synchronous request from its process graph to an open file."""
+"""One synchronous request from its process graph to an open file. Batch jobs go the same way, through `prepare`."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import xarray as xr
+
 from backend.results import ResultFormat, default_format, find_format
 from backend.sync.deadline import Deadline
-from backend.sync.estimate import MeteredCatalog, check_estimate, estimate
+from backend.sync.estimate import Estimate, MeteredCatalog, check_estimate, estimate
 from backend.sync.request import SyncRequest
-from processes.environment import Environment
+from processes.environment import Environment, Ledger
 from processes.save import SaveRequest
 
 if TYPE_CHECKING:
-    from backend.context import Context
+    from backend.context import Context, Services
+    from processes.sources import Catalog
 
 logger = logging.getLogger("backend.sync")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A process that was checked, evaluated to lazy values and costed: what is left is to compute and write them.
+
+    `loaded` are the lazy cubes that it is made of.
+    """
+
+    request: SaveRequest
+    form: ResultFormat
+    cost: Estimate
+    loaded: list[xr.DataArray]
+
+    @property
+    def data(self) -> Any:
+        """The lazy values."""
+        return self.request.data
+
+    def write(self, computed: Any, path: Path) -> Any:
+        """Write what `data` was computed to, and return what was written."""
+        value = self.request.finish(computed)
+        self.form.write(value, self.request.options, path)
+        return value
 
 
 @dataclass(frozen=True)
@@ -31,6 +59,32 @@ class ResultFile:
     form: ResultFormat
 
 
+def prepare(services: Services, process: Mapping[str, Any], user: str, ledger: Ledger) -> Prepared:
+    """Check a process of `user` and evaluate it, lazily; what it says and how much it embeds goes into `ledger`.
+
+    Raises
+    ------
+    OpenEOError
+        Whatever is wrong with the graph or its format.
+    """
+    catalog = MeteredCatalog(services.catalog)
+    env = environment(services, user, ledger, catalog)
+    graphs = services.graphs.of(user)
+    request = _request(graphs.evaluate(graphs.check(process), env))
+    form = find_format(request.format)
+    form.check(request.data, request.options)
+    cost = estimate(request.data, catalog.cubes, ledger.embeddings)
+    return Prepared(request, form, cost, catalog.cubes)
+
+
+def environment(services: Services, user: str | None, ledger: Ledger, catalog: Catalog) -> Environment:
+    """Return what processes may ask for when `user` has them evaluated; None is whoever has not logged in."""
+    ml_models = services.ml_models(user) if services.ml_models is not None and user is not None else None
+    return Environment(
+        catalog=catalog, models=services.models, ledger=ledger, ml_models=ml_models, fetch=services.fetch
+    )
+
+
 def run_sync(context: Context, asked: SyncRequest, deadline: Deadline) -> ResultFile:
     """Check, estimate, compute and write one request.
 
@@ -39,34 +93,28 @@ def run_sync(context: Context, asked: SyncRequest, deadline: Deadline) -> Result
     OpenEOError
         Whatever is wrong with the graph, its size or its format (before any work), or went wrong while computing.
     """
-    services = context.services
-    catalog = MeteredCatalog(services.catalog)
-    env = Environment(catalog=catalog, models=services.models)
-    value = services.graphs.evaluate(services.graphs.check(asked.process), env)
-    data, form, options = _target(value)
-    form.check(data, options)
-    cost = estimate(data, catalog.cubes, env.ledger.embeddings)
-    check_estimate(cost, context.settings)
+    ledger = Ledger()
+    prepared = prepare(context.services, asked.process, asked.user, ledger)
+    check_estimate(prepared.cost, context.settings)
     deadline.check()
     started = time.monotonic()
-    computed = services.cluster.compute(asked, data, deadline)
-    told = f"Computed in {time.monotonic() - started:.1f} s: {cost}."
+    computed = context.services.cluster.compute(asked, prepared.data, deadline)
+    told = f"Computed in {time.monotonic() - started:.1f} s: {prepared.cost}."
     logger.info("request %s: %s", asked.id, told)
-    context.logs.write(asked, [*env.ledger.messages, {"level": "info", "message": told}])
-    return _write(form, computed, options, context.settings.run_folder)
+    warnings = [{"level": "warning", "message": warning} for warning in asked.warnings]
+    context.logs.write(asked, [*warnings, *ledger.messages, {"level": "info", "message": told}])
+    return _write(prepared, computed, context.settings.run_folder)
 
 
-def _target(value: Any) -> tuple[Any, ResultFormat, dict[str, Any]]:
+def _request(value: Any) -> SaveRequest:
     """Return what is to be saved, how, and with which options."""
-    if isinstance(value, SaveRequest):
-        return value.data, find_format(value.format), dict(value.options)
-    return value, default_format(value), {}
+    return value if isinstance(value, SaveRequest) else SaveRequest(value, default_format(value).name)
 
 
-def _write(form: ResultFormat, value: Any, options: dict[str, Any], folder: Path) -> ResultFile:
+def _write(prepared: Prepared, computed: Any, folder: Path) -> ResultFile:
     """Write the result to a folder of its own, which is deleted at once: what stays is the open file."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="result-") as own:
-        path = Path(own) / f"result{form.suffix}"
-        form.write(value, options, path)
-        return ResultFile(path.open("rb"), path.stat().st_size, form)
+        path = Path(own) / f"result{prepared.form.suffix}"
+        prepared.write(computed, path)
+        return ResultFile(path.open("rb"), path.stat().st_size, prepared.form)

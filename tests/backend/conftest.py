@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from werkzeug.test import TestResponse
 
 from backend.app import create_app
 from backend.context import Services
+from backend.state import Database
+from tests.backend.databases import VARIABLE, postgres_schema, postgres_server
 from tests.backend.fakes import PASSWORD, fake_services, settings_in
 
 
@@ -30,11 +33,25 @@ class User:
     client: FlaskClient
     headers: dict[str, str]
 
+    def open(self, method: str, path: str, **kwargs: Any) -> TestResponse:
+        """Send a request and take the whole answer, so that nothing stays open."""
+        headers = {**self.headers, **kwargs.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, buffered=True, **kwargs)
+
     def get(self, path: str, **kwargs: Any) -> TestResponse:
-        return self.client.get(path, headers=self.headers, **kwargs)
+        return self.open("GET", path, **kwargs)
 
     def post(self, path: str, **kwargs: Any) -> TestResponse:
-        return self.client.post(path, headers=self.headers, buffered=True, **kwargs)
+        return self.open("POST", path, **kwargs)
+
+    def put(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("PUT", path, **kwargs)
+
+    def patch(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("PATCH", path, **kwargs)
+
+    def delete(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("DELETE", path, **kwargs)
 
 
 @pytest.fixture
@@ -58,6 +75,12 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
+def anyone(client: FlaskClient) -> User:
+    """Somebody who is not logged in and takes whole answers."""
+    return User(client, {})
+
+
+@pytest.fixture
 def log_in(app: Flask) -> Callable[[str], User]:
     """Log a user in; returns a client that sends the token along."""
 
@@ -73,3 +96,45 @@ def log_in(app: Flask) -> Callable[[str], User]:
 def anna(log_in: Callable[[str], User]) -> User:
     """The user anna, logged in."""
     return log_in("anna")
+
+
+class Clock:
+    """A clock that tests set."""
+
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server; tests that ask for it skip where there is none."""
+    if os.environ.get(VARIABLE):
+        yield os.environ[VARIABLE]
+        return
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'state.sqlite'}"
+        return
+    with postgres_schema(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An empty database of each kind, open."""
+    made = Database(database_url)
+    yield made
+    made.close()

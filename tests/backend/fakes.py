@@ -17,7 +17,13 @@ from argon2 import PasswordHasher
 
 from backend.auth import UserStore
 from backend.context import Services
+from backend.files import Workspaces
+from backend.graphs import SqlGraphStore
+from backend.jobs.sql_store import SqlJobStore
+from backend.jobs.storage import LocalStorage
 from backend.settings import Settings, read_settings
+from backend.signing import Signer
+from backend.state import Database
 from backend.sync.cluster import Progress
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
@@ -101,6 +107,9 @@ class FakeGraphs:
     def __init__(self, values: Mapping[str, Callable[..., Any]]) -> None:
         self.values = dict(values)
 
+    def of(self, user: str | None) -> FakeGraphs:
+        return self
+
     def check(self, process: Mapping[str, Any]) -> Any:
         (node,) = process["process_graph"].values()
         if node["process_id"] not in self.values:
@@ -113,6 +122,9 @@ class FakeGraphs:
         except OpenEOError as error:
             return [error]
         return []
+
+    def categories(self, process: str) -> set[str]:
+        return set()
 
     def evaluate(self, graph: Any, env: Environment) -> Any:
         return self.values[graph["process_id"]](env, **graph.get("arguments", {}))
@@ -159,7 +171,10 @@ class FakeCluster:
             time.sleep(0.01)
         return dask.compute(value, scheduler="synchronous")[0]
 
-    def progress(self, user: str) -> list[Progress]:
+    def memory(self) -> int:
+        return 123 * 2**20
+
+    def progress(self, user: str, kind: str = "request") -> list[Progress]:
         everyone = {"anna": Progress("a1", 0.0, 3, 12), "ben": Progress("b1", 0.0, 0, 0)}
         return [everyone[user]] if user in everyone else []
 
@@ -169,7 +184,8 @@ class FakeCluster:
 
 def fake_services(folder: Path) -> Services:
     """Return services with the users anna and ben, whose password is `PASSWORD`."""
-    users = UserStore(f"sqlite:///{folder / 'users.sqlite'}", login_attempts=3, hasher=CHEAP)
+    database = Database(f"sqlite:///{folder / 'users.sqlite'}")
+    users = UserStore(database, login_attempts=3, hasher=CHEAP)
     for name in ("anna", "ben"):
         users.add(name, PASSWORD)
     spec = {"id": "load", "summary": "s", "description": "d", "parameters": [], "returns": {"schema": {}}}
@@ -180,6 +196,11 @@ def fake_services(folder: Path) -> Services:
         graphs=FakeGraphs(fake_processes()),
         users=users,
         cluster=FakeCluster(),
+        stored=SqlGraphStore(database),
+        jobs=SqlJobStore(database),
+        results=LocalStorage(folder / "results"),
+        files=Workspaces(folder / "files", file_bytes=10_000, quota=25_000),
+        signer=Signer(b"a key", 3600),
     )
 
 

@@ -73,12 +73,13 @@ def run_command(*arguments: Any, stdin: str = "", **variables: str) -> subproces
 
 
 @contextlib.contextmanager
-def serving(data: Path, *arguments: Any) -> Iterator[Server]:
+def serving(data: Path, *arguments: Any, **variables: str) -> Iterator[Server]:
     """Run a server on a free port for the length of the block; whatever is left of it afterwards is killed."""
     log = data.parent / f"{data.name}.log"
     with log.open("wb") as output:
         line = command("serve", "--data", data, "--port", 0, "--workers", 1, *arguments)
-        process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, env=clean_environment())
+        environ = {**clean_environment(), **variables}
+        process = subprocess.Popen(line, stdout=output, stderr=subprocess.STDOUT, env=environ)
     server = Server(process, "", log)
     family: list[psutil.Process] = []
     try:

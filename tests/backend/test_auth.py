@@ -13,28 +13,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from backend.auth import UserStore
+from backend.state import Database
 from processes.errors import OpenEOError
-from tests.backend.conftest import User, basic
+from tests.backend.conftest import Clock, User, basic
 from tests.backend.fakes import CHEAP, PASSWORD
 
 
-class Clock:
-    """A clock that tests set."""
-
-    now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> UserStore:
-    made = UserStore(f"sqlite:///{tmp_path / 'u.sqlite'}", 1.0, 3, 10, clock, CHEAP)
+def store(database: Database, clock: Clock) -> UserStore:
+    made = UserStore(database, 1.0, 3, 10, clock, CHEAP)
     made.add("anna", PASSWORD)
     return made
 
@@ -43,7 +30,7 @@ def test_both_forms_of_the_token_are_taken(client: FlaskClient) -> None:
     token = client.get("/credentials/basic", headers=basic("anna", PASSWORD)).json["access_token"]
     for header in (f"Bearer basic//{token}", f"Bearer {token}", f"bearer basic//{token}"):
         body = client.get("/me", headers={"Authorization": header}).json
-        assert body == {"user_id": "anna", "name": "anna"}
+        assert (body["user_id"], body["name"]) == ("anna", "anna")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +71,7 @@ def test_wrong_password_and_unknown_name_look_alike(client: FlaskClient) -> None
 
 
 def test_unknown_names_take_as_long_as_wrong_passwords(tmp_path: Path) -> None:
-    store = UserStore(f"sqlite:///{tmp_path / 'u.sqlite'}", login_attempts=1000)
+    store = UserStore(Database(f"sqlite:///{tmp_path / 'u.sqlite'}"), login_attempts=1000)
     store.add("anna", PASSWORD)
 
     def duration(name: str) -> float:
@@ -95,6 +82,13 @@ def test_unknown_names_take_as_long_as_wrong_passwords(tmp_path: Path) -> None:
 
     durations = {name: statistics.median(duration(name) for _ in range(5)) for name in ("anna", "nobody")}
     assert durations["nobody"] > durations["anna"] / 2
+
+
+@pytest.mark.parametrize("name", ["", "\0", "a\0b", "é" * 100, "%"])
+def test_names_that_nobody_can_have_are_wrong_names(store: UserStore, name: str) -> None:
+    with pytest.raises(OpenEOError) as refused:
+        store.log_in(name, PASSWORD, "a")
+    assert refused.value.code == "CredentialsInvalid"
 
 
 def test_tokens_expire_and_end_with_their_user(store: UserStore, clock: Clock) -> None:
@@ -139,13 +133,14 @@ def test_guessing_many_names_from_one_address_is_stopped(store: UserStore) -> No
     assert codes.count("CredentialsInvalid") == 30
 
 
-def test_counts_are_shared_between_processes(store: UserStore, tmp_path: Path, clock: Clock) -> None:
-    other = UserStore(f"sqlite:///{tmp_path / 'u.sqlite'}", 1.0, 3, 10, clock, CHEAP)
+def test_counts_are_shared_between_processes(store: UserStore, database_url: str, clock: Clock) -> None:
+    other = UserStore(Database(database_url), 1.0, 3, 10, clock, CHEAP)
     for which in (store, other, store):
         with pytest.raises(OpenEOError):
             which.log_in("anna", "guess", "a")
     with pytest.raises(OpenEOError, match="Too many"):
         other.log_in("anna", PASSWORD, "a")
+    other.close()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +167,9 @@ def test_demo_user_comes_and_goes(store: UserStore) -> None:
         store.user_of(token)
 
 
-def test_neither_passwords_nor_tokens_are_stored(store: UserStore, tmp_path: Path) -> None:
+def test_neither_passwords_nor_tokens_are_stored(tmp_path: Path) -> None:
+    store = UserStore(Database(f"sqlite:///{tmp_path / 'u.sqlite'}"))
+    store.add("anna", PASSWORD)
     token = store.log_in("anna", PASSWORD, "a")
     store.close()
     with sqlite3.connect(tmp_path / "u.sqlite") as connection:

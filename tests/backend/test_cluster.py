@@ -124,6 +124,33 @@ def test_progress_counts_the_tasks_of_ones_own(cluster: DaskCluster, tmp_path: P
     assert own() is None
 
 
+def test_jobs_and_requests_are_told_apart(cluster: DaskCluster, tmp_path: Path) -> None:
+    job = SyncRequest("job", "anna", {}, kind="job")
+    data = counting(tmp_path / "log", 8, 0.2)
+    thread, _ = run_aside(lambda: cluster.compute(job, data, Deadline(60)))
+    until(lambda: [item for item in cluster.progress("anna", "job") if item.total])
+    assert cluster.progress("anna") == []
+    assert cluster.memory() > 2**20
+    thread.join()
+    assert DaskCluster("tcp://127.0.0.1:1").memory() == 0
+
+
+class Halted(Exception):
+    """What a stopper raises that has its own reasons."""
+
+
+def test_whatever_a_stopper_raises_ends_the_computation(
+    cluster: DaskCluster, local: LocalCluster, tmp_path: Path
+) -> None:
+    class Stopper:
+        def check(self) -> None:
+            raise Halted
+
+    with pytest.raises(Halted):
+        cluster.compute(asked("halted"), counting(tmp_path / "log", 50, 0.1), Stopper())
+    until(lambda: not local.scheduler.tasks)
+
+
 def test_a_timeout_drops_the_tasks(cluster: DaskCluster, local: LocalCluster, tmp_path: Path) -> None:
     log = tmp_path / "log"
     data = counting(log, 100, 0.1)
@@ -195,7 +222,7 @@ def test_workers_are_counted(cluster: DaskCluster) -> None:
 
 def test_a_web_process_that_dies_leaves_no_requests() -> None:
     plugin = RequestsPlugin()
-    plugin.begin("r1", "anna", 0.0, "client-a")
-    plugin.begin("r2", "anna", 0.0, "client-b")
+    plugin.begin("r1", "anna", 0.0, "request", "client-a")
+    plugin.begin("r2", "anna", 0.0, "request", "client-b")
     plugin.remove_client(None, "client-a")
-    assert [entry["id"] for entry in plugin.progress("anna")] == ["r2"]
+    assert [entry["id"] for entry in plugin.progress("anna", "request")] == ["r2"]

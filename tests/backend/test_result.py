@@ -234,6 +234,12 @@ def test_results_link_to_their_log(log_in: Callable[[str], User], client: FlaskC
         assert anna.get(f"/requests/{wrong}/logs").json["code"] == "NotFound"
 
 
+def test_what_means_nothing_here_is_said_in_the_log(anna: User) -> None:
+    answer = anna.post("/result", json={**graph("number"), "job_options": {}})
+    (entry,) = anna.get(f"/requests/{answer.headers['OpenEO-Identifier']}/logs").json["logs"][:1]
+    assert (entry["level"], "job_options" in entry["message"]) == ("warning", True)
+
+
 def test_logs_keep_what_is_severe_enough_for_a_day(tmp_path: Path) -> None:
     logs = RequestLogs(tmp_path)
     messages = [{"level": level, "message": level} for level in ("debug", "info", "warning", "error")]

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from backend.auth import UserStore
+from backend.state import Database
 from backend.supervise.backoff import LONGEST, STEADY, Backoff
 from tests.backend.server import Server, run_command, serving, until
 
@@ -57,13 +58,13 @@ def test_data_folder_is_taken(server: Server) -> None:
     assert "Another server" in second.stderr
 
 
-@pytest.mark.parametrize("role", ["web", "workers", "scheduler"])
+@pytest.mark.parametrize("role", ["web", "runner", "workers", "scheduler"])
 def test_children_that_die_are_started_again(server: Server, role: str) -> None:
     killed = server.child(role)
     killed.send_signal(signal.SIGKILL)
     until(lambda: _gone([killed]))
     until(lambda: server.alive(role, but=killed.pid) and server.healthy(), 60)
-    assert f"{role} ended (signal SIGKILL)" in server.log.read_text()
+    until(lambda: f"{role} ended (signal SIGKILL)" in server.log.read_text())
 
 
 def test_sigterm_stops_everything_and_removes_the_demo_user(server: Server) -> None:
@@ -75,7 +76,7 @@ def test_sigterm_stops_everything_and_removes_the_demo_user(server: Server) -> N
     assert time.monotonic() - start < 12
     assert _gone(family)
     data = server.log.with_suffix("")
-    assert UserStore(f"sqlite:///{data / 'users.sqlite'}").names() == []
+    assert UserStore(Database(f"sqlite:///{data / 'users.sqlite'}")).names() == []
     assert not (data / "run").exists()
 
 
@@ -105,7 +106,7 @@ def test_demo_user_is_never_open_to_the_network(tmp_path: Path) -> None:
     ended = run_command("serve", "--data", tmp_path, "--port", 0, "--host", "0.0.0.0", "--demo-user")
     assert ended.returncode == 1
     assert "leave out --demo-user" in ended.stderr
-    with contextlib.closing(UserStore(f"sqlite:///{tmp_path / 'users.sqlite'}")) as users:
+    with contextlib.closing(UserStore(Database(f"sqlite:///{tmp_path / 'users.sqlite'}"))) as users:
         users.set_demo(True)
     ended = run_command("serve", "--data", tmp_path, "--port", 0, "--host", "0.0.0.0")
     assert ended.returncode == 1

@@ -1,0 +1,51 @@
+"""A job's own log, as the runner writes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from backend.jobs.model import LEVELS, Job, LogEntry
+from backend.jobs.store import JobStore
+
+logger = logging.getLogger("backend.jobs")
+
+_MORE = ("data", "path", "links", "usage")
+
+
+class JobLog:
+    """Writes entries that are at least as severe as the job's `log_level`."""
+
+    def __init__(self, store: JobStore, job: Job) -> None:
+        self._store = store
+        self._job = job
+
+    def add(self, level: str, message: str, code: str | None = None, **more: Any) -> None:
+        """Write an entry; `more` may hold data, path, links and usage."""
+        logger.log(logging.getLevelNamesMapping()[level.upper()], "job %s: %s", self._job.id, message)
+        self._write([LogEntry(level, message, time.time(), code, plain(more))])
+
+    def told(self, messages: list[dict[str, Any]]) -> None:
+        """Write what processes said, and forget it."""
+        told, messages[:] = list(messages), []
+        self._write([_entry(message) for message in told])
+
+    def _write(self, entries: list[LogEntry]) -> None:
+        least = LEVELS.index(self._job.draft.log_level)
+        self._store.log(self._job.id, [entry for entry in entries if LEVELS.index(entry.level) >= least])
+
+
+def _entry(message: Mapping[str, Any]) -> LogEntry:
+    level = message.get("level", "info")
+    more = plain({key: message[key] for key in _MORE if key in message})
+    code = message.get("code")
+    known = level if level in LEVELS else "info"
+    return LogEntry(known, str(message.get("message", "")), time.time(), str(code)[:64] if code else None, more)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: no NaN, no foreign types."""
+    return json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)

@@ -1,0 +1,18 @@
+"""A runner process: computes batch jobs, one at a time."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from backend.supervise.orders import Orders
+
+
+def run_runner(orders: Orders) -> None:
+    """Run jobs until told to stop."""
+    from backend.jobs.runner import Runner
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    Runner(orders.settings, orders.scheduler, stopping).run()

@@ -1,0 +1,50 @@
+"""Files of users with the real openEO client against the real server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import openeo
+import pytest
+import requests
+from openeo.rest import OpenEoApiError
+
+from tests.backend.server import Server
+
+
+def test_files_can_be_kept(connection: openeo.Connection, tmp_path: Path) -> None:
+    (tmp_path / "area.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    file = connection.get_file("areas/área.geojson").upload(tmp_path / "area.geojson")
+    assert [(str(known.path), known.metadata["size"]) for known in connection.list_files()] == [
+        ("areas/área.geojson", 45)
+    ]
+    file.download(tmp_path / "back.geojson")
+    assert (tmp_path / "back.geojson").read_text() == (tmp_path / "area.geojson").read_text()
+    file.delete()
+    assert connection.list_files() == []
+
+
+def test_uploads_are_streamed(connection: openeo.Connection, server: Server) -> None:
+    """Sent in pieces without a length, and larger than a JSON body may be."""
+    headers = {"Authorization": f"Bearer {connection.auth.bearer}"}
+    pieces = (b"x" * 2**20 for _ in range(6))
+    answer = requests.put(server.url + "files/large.bin", data=pieces, headers=headers, timeout=30)
+    assert (answer.status_code, answer.json()["size"]) == (200, 6 * 2**20)
+    part = requests.get(server.url + "files/large.bin", headers={**headers, "Range": "bytes=5-6"}, timeout=10)
+    assert (part.status_code, part.content) == (206, b"xx")
+    assert requests.delete(server.url + "files/large.bin", headers=headers, timeout=10).status_code == 204
+
+
+@pytest.mark.parametrize("path", ["../users.sqlite", "a/../../users.sqlite", "..%2Fusers.sqlite"])
+def test_no_path_leads_out_of_the_users_folder(connection: openeo.Connection, server: Server, path: str) -> None:
+    headers = {"Authorization": f"Bearer {connection.auth.bearer}"}
+    request = requests.Request("GET", server.url, headers=headers).prepare()
+    request.url = f"{server.url}files/{path}"  # as it is: clients tidy such paths up
+    with requests.Session() as session:
+        answer = session.send(request, timeout=10)
+    assert (answer.status_code, answer.json()["code"]) == (400, "FilePathInvalid")
+
+
+def test_missing_files_are_told(connection: openeo.Connection, tmp_path: Path) -> None:
+    with pytest.raises(OpenEoApiError, match="FileNotFound"):
+        connection.get_file("nothing.txt").download(tmp_path / "x")
