@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from models.embed import Embedder, list_windows
 from models.engine.dense.sensor import ALONE, PER_PATCH, PER_PIXEL
+from models.engine.patches import Patches, make_patches
 from models.engine.tiles import tile_side
 from models.engine.windows import run_windows
 from models.frames import EDGE, FRAMES, WindowList
@@ -60,7 +62,7 @@ class Result:
     rate : float
         Embeddings per second.
     error : float
-        Largest difference from windows computed on their own, over a sample.
+        Largest difference from float64, over a sample of windows.
     memory : int
         Bytes above what was held before, at most; of the GPU where the model is on one.
     work : float
@@ -117,21 +119,27 @@ def sample(windows: WindowList, n: int, seed: int = 1) -> WindowList:
     return windows.take(np.sort(drawn))
 
 
-def measure_alone(model: TwoStageModel, cubes: Cubes, windows: WindowList, *, decode: bool) -> float:
-    """Embeddings per second when every window is computed on its own, as published where it decodes, too."""
+def measure_alone(
+    model: TwoStageModel, cubes: Cubes, windows: WindowList, *, decode: bool
+) -> tuple[float, NDArray[np.float32]]:
+    """Compute every window on its own, as published where it decodes, too: embeddings per second, embeddings."""
+    out: list[NDArray[np.float32]] = []
 
     def run(part: WindowList) -> None:
-        out = run_windows(model, cubes, part, share=False)
+        out.append(run_windows(model, cubes, part, share=False)["embedding"])
         if decode:
-            with torch.inference_mode():
-                gaps = {m: torch.from_numpy(g).to(model.device) for m, g in part.gaps.items()}
-                for begin in range(0, len(part), 4):  # a window's decoded frames take 30 MB
-                    few = slice(begin, begin + 4)
-                    embedding = torch.from_numpy(out["embedding"][few]).to(model.device)
-                    model.decode(embedding, {m: g[few] for m, g in gaps.items()})
+            _decode(model, out[-1], part)
 
     run(windows.take(slice(0, 4)))
-    return len(windows) / _seconds(lambda: run(windows), model.device)
+    return len(windows) / _seconds(lambda: run(windows), model.device), out[-1]
+
+
+def _decode(model: TwoStageModel, embeddings: NDArray[np.float32], windows: WindowList) -> None:
+    with torch.inference_mode():
+        for begin in range(0, len(windows), 4):  # a window's decoded frames take 30 MB
+            part = slice(begin, begin + 4)
+            gaps = {m: torch.from_numpy(g[part]).to(model.device) for m, g in windows.gaps.items()}
+            model.decode(torch.from_numpy(embeddings[part]).to(model.device), gaps)
 
 
 def measure(embedder: Embedder, cubes: Cubes, times: Times, reference: Reference) -> Result:
@@ -149,20 +157,45 @@ def measure(embedder: Embedder, cubes: Cubes, times: Times, reference: Reference
 
 @dataclass(frozen=True)
 class Reference:
-    """Windows computed on their own, for comparison."""
+    """Windows computed in float64, what float32 is held against."""
 
     windows: WindowList
-    values: NDArray[np.float32]
+    values: NDArray[np.float64]
 
     def error(self, out: NDArray[np.float32]) -> float:
         """Largest difference of a cube of embeddings."""
         w = self.windows
-        return float(np.abs(out[:, w.date, w.row + EDGE, w.column + EDGE].T - self.values).max())
+        return self.error_of(out[:, w.date, w.row + EDGE, w.column + EDGE].T)
+
+    def error_of(self, values: NDArray[np.float32]) -> float:
+        """Largest difference of the same windows' embeddings."""
+        return float(np.abs(values - self.values).max())
 
 
 def reference(model: TwoStageModel, cubes: Cubes, windows: WindowList) -> Reference:
-    """Compute some windows on their own."""
-    return Reference(windows, run_windows(model, cubes, windows, share=False)["embedding"])
+    """Compute some windows on their own in float64, a few at a time."""
+    exact = copy.deepcopy(model).double()
+    patches = {m: make_patches(cube, model.device) for m, cube in cubes.items()}
+    parts = [_exact(exact, patches, windows.take(slice(i, i + 4))) for i in range(0, len(windows), 4)]
+    return Reference(windows, np.concatenate(parts))
+
+
+def _exact(model: TwoStageModel, patches: Mapping[str, Patches], windows: WindowList) -> NDArray[np.float64]:
+    def tensor(values: NDArray[np.int64]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(model.device)
+
+    x = {}
+    for m, own in patches.items():
+        frames, row, column = tensor(windows.frames[m]), tensor(windows.row), tensor(windows.column)
+        fill = own.fill(frames, row, column).repeat_interleave(FRAMES, 0)
+        places = (row.repeat_interleave(FRAMES), column.repeat_interleave(FRAMES))
+        filled = own.take_filled(frames.flatten(), *places, fill).double()
+        x[m] = filled.view(*frames.shape, *filled.shape[1:])
+    with torch.inference_mode():
+        out: NDArray[np.float64] = (
+            model(x, {m: tensor(g) for m, g in windows.gaps.items()}, tensor(windows.delta)).cpu().numpy()
+        )
+    return out
 
 
 def work_per_embedding(model: TwoStageModel, cubes: Cubes, times: Times) -> float:

@@ -37,7 +37,7 @@ def to_grid_of(cube: xr.DataArray, target: xr.DataArray) -> xr.DataArray:
 
 def _pick(cube: xr.DataArray, axis: str, wanted: NDArray[np.float64]) -> xr.DataArray:
     """Take the pixel that holds each of the `wanted` centres along one axis."""
-    index = _holding(np.asarray(cube[axis].values, np.float64), wanted)
+    index = holding_pixels(np.asarray(cube[axis].values, np.float64), wanted)
     if np.array_equal(index, np.arange(cube.sizes[axis])):
         return cube.assign_coords({axis: wanted})
     begin = index[0]
@@ -49,7 +49,7 @@ def _pick(cube: xr.DataArray, axis: str, wanted: NDArray[np.float64]) -> xr.Data
     return picked
 
 
-def _holding(centres: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.intp]:
+def holding_pixels(centres: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.intp]:
     """Index of the pixel that holds each wanted position, `OUTSIDE` where none does."""
     order = np.argsort(centres)
     ordered = centres[order]

@@ -1,4 +1,4 @@
-"""The file formats of results: `/file_formats`, made from the table that writes them."""
+"""The file formats: `/file_formats`, made from the tables of what reads and writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ blueprint = Blueprint("file_formats", __name__)
 
 @blueprint.get("/file_formats")
 def file_formats() -> dict[str, Any]:
-    """List what results can be saved as; there is no format to read from yet."""
+    """List what results can be saved as, and what `load_url` reads."""
+    from processes.implementations.load_url import INPUT_FORMATS
+
+    read = {
+        form.name: {
+            "title": form.title,
+            "description": form.description,
+            "gis_data_types": list(form.gis_data_types),
+            "parameters": {},
+        }
+        for form in INPUT_FORMATS
+    }
     output = {
         form.name: {
             "title": form.title,
@@ -24,4 +35,4 @@ def file_formats() -> dict[str, Any]:
         }
         for form in FORMATS
     }
-    return {"input": {}, "output": output}
+    return {"input": read, "output": output}

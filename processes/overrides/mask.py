@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from processes.errors import OpenEOError, invalid
-from processes.grids import _holding as holding_pixels
-from processes.grids import to_grid_of
+from processes.grids import holding_pixels, to_grid_of
 from processes.overrides._dims import require_cube
 from processes.overrides._joining import as_slice, picked
 from processes.overrides.cubes import labels_of

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from backend.app import create_app
 from backend.context import Services
 from backend.results import FORMATS
+from processes.implementations.load_url import INPUT_FORMATS
 from tests.backend.fakes import FakeCluster, settings_in
 
 
@@ -99,9 +100,9 @@ def test_processes_udf_runtimes_and_service_types(client: FlaskClient) -> None:
     assert client.get("/service_types").json == {}
 
 
-def test_file_formats_are_the_table_that_writes(client: FlaskClient) -> None:
+def test_file_formats_are_the_tables_that_read_and_write(client: FlaskClient) -> None:
     body = client.get("/file_formats").json
-    assert body["input"] == {}
+    assert set(body["input"]) == {form.name for form in INPUT_FORMATS} >= {"GeoJSON", "GTiff"}
     assert list(body["output"]) == [form.name for form in FORMATS]
     for entry in body["output"].values():
         assert entry["gis_data_types"]
