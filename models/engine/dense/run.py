@@ -49,24 +49,24 @@ class DenseEngine:
         if precision not in get_args(Precision):
             raise ValueError(f"precision is {precision!r}; it must be 'float32' or 'bf16'")
         self.model = model
-        able = model.device.type == "cpu" and precision == "float32"
-        kernels = library() if able and compiled is not False else None
+        rounded = precision == "bf16"
+        kernels = library(rounded) if model.device.type == "cpu" and compiled is not False else None
         if compiled and kernels is None:
             raise ValueError("There are no compiled kernels for this device and precision; the log says why")
-        self.precision = precision
         self.compiled = kernels is not None
+        # Compiled kernels round by themselves; the few layers after them stay exact.
+        self._autocast = rounded and not self.compiled
         workspace = Workspace()
         self._sensors = {}
         for m in model.encoders:
             encoder, attention = model.encoder(m), model.card.attention
             if kernels is None:
-                self._sensors[m] = SensorEngine(
-                    model, m, TorchFrames(encoder.frame), TorchContext(encoder, attention), thrifty
-                )
-            else:
-                frames = NativeFrames(encoder.frame, kernels, workspace)
-                context = NativeContext(encoder, attention, kernels, workspace)
+                frames, context = TorchFrames(encoder.frame), TorchContext(encoder, attention)
                 self._sensors[m] = SensorEngine(model, m, frames, context, thrifty)
+            else:
+                fast = NativeFrames(encoder.frame, kernels, workspace, rounded)
+                own = NativeContext(encoder, attention, kernels, workspace, rounded)
+                self._sensors[m] = SensorEngine(model, m, fast, own, thrifty)
 
     def run(
         self,
@@ -91,7 +91,7 @@ class DenseEngine:
         device = self.model.device
         # On GPUs torch lets convolutions round their inputs to 10 bits unless told not to: far from 5e-6.
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        rounded = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        rounded = torch.autocast(device.type, torch.bfloat16, enabled=self._autocast)
         with torch.inference_mode(), exact, rounded:
             z = {m: self._sensors[m].encode(cube, windows, progress) for m, cube in cubes.items()}
             delta = torch.from_numpy(windows.delta).to(device)

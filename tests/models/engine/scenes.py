@@ -58,6 +58,7 @@ def three_sensors(attention: str = "frames") -> TwoStageModel:
         parameter.data = torch.randn(parameter.shape, generator=generator) * spread
         if "norm" in name and name.endswith("weight"):
             parameter.data += 1
+    model.fusion.reduce.weight.data *= 0.3  # embeddings of about 1, as those of the other model
     return model.eval().requires_grad_(False)
 
 

@@ -9,12 +9,12 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from models.embed import Embedder
-from models.engine.dense.native.build import library
+from models.engine.dense.native import build
 from tests.models.engine.scenes import scenes, three_sensors, two_sensors
 
 TOLERANCE = 5e-6
 QUICKLY = settings(max_examples=8, deadline=None, phases=[Phase.generate])
-COMPILED = library() is not None
+COMPILED = build.library() is not None
 
 needs_compiler = pytest.mark.skipif(not COMPILED, reason="there is no C++ compiler: no compiled kernels")
 engines = pytest.mark.parametrize("compiled", [pytest.param(True, marks=needs_compiler), False])
@@ -130,3 +130,19 @@ def test_bf16_is_near_and_says_that_it_is_not_exact():
     error = np.nanmax(np.abs(rounded - exact))
     assert np.array_equal(np.isnan(rounded), np.isnan(exact))
     assert TOLERANCE < error < 0.1 * np.nanstd(exact) + 0.05
+
+
+@needs_compiler
+@pytest.mark.parametrize("instructions", [(), ("-mavx2", "-mfma")])
+def test_kernels_for_narrower_vectors(tmp_path, monkeypatch, instructions):
+    """What other processors run: the same sources without the widest vectors."""
+    if instructions and not {"avx2", "fma"} <= set(build._processor().split()):
+        pytest.skip("this processor lacks these instructions")
+    from models.engine.dense import run
+
+    flags = [f for f in build.FLAGS if f != "-march=native"]
+    narrow = build._load(build.build(tmp_path, (*flags, *instructions)))
+    model, scene = two_sensors(), clouded(size=16)
+    expected = embed(model, scene, compiled=True)
+    monkeypatch.setattr(run, "library", lambda rounded: narrow)
+    assert_same(embed(model, scene, compiled=True), expected)

@@ -20,6 +20,7 @@ SOURCES = ("frames.cpp", "context.cpp")
 HEADERS = ("simd.h", "threads.h")
 # No trapping and no errno let loops become vectors; what changes numbers (-ffast-math) stays off.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-pthread")
+ROUNDED = "-DBF16"  # matrix products of bf16 numbers, on processors that have them
 SECONDS = 300
 
 
@@ -28,17 +29,20 @@ class BuildError(Exception):
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """Return the compiled kernels, or None, with a line in the log that says why not."""
+def library(rounded: bool = False) -> ctypes.CDLL | None:
+    """Return the compiled kernels, or None, with a line in the log that says why not.
+
+    `rounded` asks for those whose matrix products take bf16.
+    """
     try:
-        return _load(build(_cache_folder()))
+        return _load(build(_cache_folder(), (*FLAGS, ROUNDED) if rounded else FLAGS))
     except (BuildError, OSError) as error:
         log.warning("The dense engine runs on plain torch, two to three times slower than compiled: %s", error)
         return None
 
 
-def build(folder: Path) -> Path:
-    """Return the library in `folder`, compiled unless it is there already for these sources and this processor.
+def build(folder: Path, flags: tuple[str, ...] = FLAGS) -> Path:
+    """Return the library in `folder`, compiled unless it is there already: for these flags, sources and processor.
 
     Raises
     ------
@@ -48,18 +52,18 @@ def build(folder: Path) -> Path:
     compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
     if compiler is None:
         raise BuildError("no C++ compiler (c++, g++ or clang++) was found")
-    target = folder / f"kernels-{_fingerprint(compiler)}.so"
+    target = folder / f"kernels-{_fingerprint(compiler, flags)}.so"
     if not target.exists():
         log.info("Compiling the dense engine's kernels with %s", compiler)
-        _compile(compiler, target)
+        _compile(compiler, flags, target)
     return target
 
 
-def _compile(compiler: str, target: Path) -> None:
+def _compile(compiler: str, flags: tuple[str, ...], target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         for name in (*SOURCES, *HEADERS):
             (Path(folder) / name).write_bytes(_source(name))
-        command = [compiler, *FLAGS, *SOURCES, "-o", "kernels.so"]
+        command = [compiler, *flags, *SOURCES, "-o", "kernels.so"]
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
         except subprocess.TimeoutExpired as error:
@@ -82,10 +86,10 @@ def _source(name: str) -> bytes:
     return (files(__package__) / name).read_bytes()
 
 
-def _fingerprint(compiler: str) -> str:
+def _fingerprint(compiler: str, flags: tuple[str, ...]) -> str:
     """Of all that the library depends on: a home folder may be shared by machines of different processors."""
     version = subprocess.run([compiler, "--version"], capture_output=True, timeout=SECONDS, check=False).stdout
-    parts = (*map(_source, (*SOURCES, *HEADERS)), " ".join(FLAGS).encode(), version, _processor().encode())
+    parts = (*map(_source, (*SOURCES, *HEADERS)), " ".join(flags).encode(), version, _processor().encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
 
 

@@ -6,7 +6,14 @@
 #include "threads.h"
 
 struct LayerWeights {
-    const float *qkv, *bias_qkv, *out, *bias_out, *up, *bias_up, *down, *bias_down;
+    const num* qkv;
+    const float* bias_qkv;
+    const num* out;
+    const float* bias_out;
+    const num* up;
+    const float* bias_up;
+    const num* down;
+    const float* bias_down;
     const float *gain1, *shift1, *gain2, *shift2;
 };
 
@@ -14,7 +21,8 @@ struct ContextWeights {
     int self;                           // each token attends to itself alone
     const float* positions;             // [201][D], scaled
     LayerWeights layer[3];
-    const float *narrow, *bias_narrow;  // D -> 16
+    const num* narrow;                  // D -> 16
+    const float* bias_narrow;
 };
 
 namespace {
@@ -25,15 +33,16 @@ constexpr int TOKENS = WINDOWS * T;
 constexpr int LANES = 16;               // the 11 frames in whole vectors
 
 struct Scratch {
-    float x[TOKENS][D], mixed[TOKENS][D], qkv[TOKENS][3 * D], hidden[TOKENS][PANEL];
+    float x[TOKENS][D], qkv[TOKENS][3 * D];
+    num tokens[TOKENS][D], mixed[TOKENS][D], hidden[TOKENS][PANEL];  // tokens: x as matrix products take it
     float keys[DH][LANES], scores[T][LANES];
 };
 
 // rows x DEPTH times packed weights, by tiles: finish(row, column, value).
 template <int DEPTH, int STRIDE, class Finish>
-INLINE void linear(const float* a, int rows, const float* weights, const float* bias, int columns, const Finish& finish) {
+INLINE void linear(const num* a, int rows, const num* weights, const float* bias, int columns, const Finish& finish) {
     for (int tile = 0; tile < columns; tile += TILE) {
-        const float* b = weights + int64_t(tile / PANEL) * DEPTH * PANEL + tile % PANEL;
+        const num* b = weights + (tile / PANEL) * packed(DEPTH) + packed_tile(tile % PANEL);
         const vf b0 = load(bias + tile), b1 = load(bias + tile + VL);
         in_blocks(rows, [&](auto constant, int begin) {
             constexpr int R = decltype(constant)::value;
@@ -47,7 +56,7 @@ INLINE void linear(const float* a, int rows, const float* weights, const float* 
     }
 }
 
-void normalise(float* x, const float* gain, const float* shift) {
+void normalise(float* x, num* tokens, const float* gain, const float* shift) {
     vf sum = vf{}, squares = vf{};
     for (int d = 0; d < D; d += VL) sum += load(x + d);
     const float mean = sum_of(sum) / D;
@@ -56,11 +65,15 @@ void normalise(float* x, const float* gain, const float* shift) {
         squares += c * c;
     }
     const float scale = 1.0f / std::sqrt(sum_of(squares) / D + 1e-5f);
-    for (int d = 0; d < D; d += VL) store(x + d, (load(x + d) - mean) * scale * load(gain + d) + load(shift + d));
+    for (int d = 0; d < D; d += VL) {
+        const vf v = (load(x + d) - mean) * scale * load(gain + d) + load(shift + d);
+        store(x + d, v);
+        store_num(tokens + d, v);
+    }
 }
 
 // Attention of one head over a window's frames.
-void mix(Scratch& s, const float* qkv, float* mixed) {
+void mix(Scratch& s, const float* qkv, num* mixed) {
     const float scale = 1.0f / std::sqrt(static_cast<float>(DH));
     for (int j = 0; j < T; j++)
         for (int d = 0; d < DH; d++) s.keys[d][j] = qkv[j * 3 * D + D + d] * scale;
@@ -85,24 +98,24 @@ void mix(Scratch& s, const float* qkv, float* mixed) {
         vf out[DH / VL] = {};
         for (int j = 0; j < T; j++)
             for (int v = 0; v < DH / VL; v++) out[v] += score[j] * load(qkv + j * 3 * D + 2 * D + v * VL);
-        for (int v = 0; v < DH / VL; v++) store(mixed + i * D + v * VL, out[v] * weight);
+        for (int v = 0; v < DH / VL; v++) store_num(mixed + i * D + v * VL, out[v] * weight);
     }
 }
 
 void transform(const LayerWeights& w, bool self, Scratch& s, int windows) {
     const int rows = windows * T;
     if (self) {  // softmax over one token is 1: the value passes through
-        linear<D, D>(s.x[0], rows, w.qkv + int64_t(2 * D) * D, w.bias_qkv + 2 * D, D, [&](int r, int n, vf v) { store(&s.mixed[r][n], v); });
+        linear<D, D>(s.tokens[0], rows, w.qkv + int64_t(2 * D) * D, w.bias_qkv + 2 * D, D, [&](int r, int n, vf v) { store_num(&s.mixed[r][n], v); });
     } else {
-        linear<D, D>(s.x[0], rows, w.qkv, w.bias_qkv, 3 * D, [&](int r, int n, vf v) { store(&s.qkv[r][n], v); });
+        linear<D, D>(s.tokens[0], rows, w.qkv, w.bias_qkv, 3 * D, [&](int r, int n, vf v) { store(&s.qkv[r][n], v); });
         for (int k = 0; k < windows; k++)
             for (int h = 0; h < HEADS; h++) mix(s, &s.qkv[k * T][h * DH], &s.mixed[k * T][h * DH]);
     }
     linear<D, D>(s.mixed[0], rows, w.out, w.bias_out, D, [&](int r, int n, vf v) { store(&s.x[r][n], load(&s.x[r][n]) + v); });
-    for (int r = 0; r < rows; r++) normalise(s.x[r], w.gain1, w.shift1);
-    linear<D, D>(s.x[0], rows, w.up, w.bias_up, PANEL, [&](int r, int n, vf v) { store(&s.hidden[r][n], larger(v, vf{})); });
+    for (int r = 0; r < rows; r++) normalise(s.x[r], s.tokens[r], w.gain1, w.shift1);
+    linear<D, D>(s.tokens[0], rows, w.up, w.bias_up, PANEL, [&](int r, int n, vf v) { store_num(&s.hidden[r][n], larger(v, vf{})); });
     linear<HIDDEN, PANEL>(s.hidden[0], rows, w.down, w.bias_down, D, [&](int r, int n, vf v) { store(&s.x[r][n], load(&s.x[r][n]) + v); });
-    for (int r = 0; r < rows; r++) normalise(s.x[r], w.gain2, w.shift2);
+    for (int r = 0; r < rows; r++) normalise(s.x[r], s.tokens[r], w.gain2, w.shift2);
 }
 
 }  // namespace
@@ -119,10 +132,14 @@ void encode_context(const ContextWeights* w, const float* pool, int64_t n, const
         const int windows = static_cast<int>(n - first < WINDOWS ? n - first : WINDOWS);
         for (int i = 0; i < windows * T; i++) {
             const float *v = pool + index[first * T + i] * D, *p = w->positions + days[first * T + i] * D;
-            for (int d = 0; d < D; d += VL) store(&s.x[i][d], load(v + d) + load(p + d));
+            for (int d = 0; d < D; d += VL) {
+                const vf sum = load(v + d) + load(p + d);
+                store(&s.x[i][d], sum);
+                store_num(&s.tokens[i][d], sum);
+            }
         }
         for (int layer = 0; layer < 3; layer++) transform(w->layer[layer], w->self, s, windows);
-        linear<D, D>(s.x[0], windows * T, w->narrow, w->bias_narrow, PANEL, [&](int r, int c, vf v) {
+        linear<D, D>(s.tokens[0], windows * T, w->narrow, w->bias_narrow, PANEL, [&](int r, int c, vf v) {
             if (c < NARROW) store(out + (first * T + r) * NARROW + c, v);
         });
     });

@@ -20,7 +20,7 @@ constexpr int KEYS = 8;     // patches whose fills are multiplied together
 }  // namespace
 
 struct Attention {          // CBAM
-    const float *squeeze, *excite;  // [hidden][channels in whole vectors] both
+    const float *squeeze, *excite;  // [hidden][channels in whole sixteens] both
     const float *spatial;           // [2][k][k]
     float bias;
     int hidden;
@@ -28,16 +28,23 @@ struct Attention {          // CBAM
 
 struct FrameWeights {
     int channels;                       // of the sensor
-    const float *conv0, *bias0;         // packed
-    const float *taps7, *bias7;         // [panel][column tap][row tap][C][PANEL]
-    const float *taps3, *bias3;
-    const float *join7, *join3, *bias_join;
+    const float *conv0, *bias0;
+    const num* taps7;                   // [panel][column tap][row tap][C][PANEL]
+    const float* bias7;
+    const num* taps3;
+    const float* bias3;
+    const num *join7, *join3;
+    const float* bias_join;
     Attention attention1;
-    const float *conv1, *bias1;         // [panel][2][2][C][PANEL]
-    const float *block2, *bias2;        // [panel][3][3][N2][PANEL]
+    const num* conv1;                   // [panel][2][2][C][PANEL]
+    const float* bias1;
+    const num* block2;                  // [panel][3][3][N2][PANEL]
+    const float* bias2;
     Attention attention2;
-    const float *conv2, *bias_conv2;
-    const float *block3, *bias3b;
+    const num* conv2;
+    const float* bias_conv2;
+    const num* block3;
+    const float* bias3b;
     Attention attention3;
 };
 
@@ -45,17 +52,18 @@ namespace {
 
 struct Scratch {
     float chain[7][7][BLOCK][PANEL];    // sums over row taps, by column tap
-    float g[BLOCK][49][CP];             // activated sums of the 7x7 convolution
-    float h[BLOCK][9][CP];              // of the 3x3
+    num g[BLOCK][49][CP];               // activated sums of the 7x7 convolution
+    num h[BLOCK][9][CP];                // of the 3x3
     float joined3[9][CP];
     float f[P * P][CP];                 // a patch's joined features
     float pooled[P][P - 1][CP];
-    float x[(P - 1) * (P - 1)][CP];
-    float y[P * P][CP];                 // y of a patch whose missing pixels hold the fill
-    float x1[9][9][N2], f2[49][N2], x2[8][8][N2], x3[6][6][N3], f3[16][PANEL];
-    float m[KEYS][CP];
+    num x[(P - 1) * (P - 1)][CP];
+    num y[P * P][CP];                   // y of a patch whose missing pixels hold the fill
+    num x1[9][9][N2], x2[8][8][N2], x3[6][6][N3];
+    float f2[49][N2], f3[16][PANEL];
+    num m[KEYS][CP];
     float u7[KEYS][49][CP], u3[KEYS][9][CP];
-    float g7[P * P][CP], g3[P * P][CP];
+    num g7[P * P][CP], g3[P * P][CP];
     int touched[P * P], repeated[P * P][2];
     float planes[2][P + 6][32];
     float weight[P * P + VL];
@@ -67,24 +75,24 @@ constexpr int SMALL[7] = {0, 1, 1, 1, 1, 1, 2};
 // Pixels of one frame: y padded by R7 zeros on each side.
 struct Frame {
     int height, width;
-    float* y(float* base, int row, int column) const {
+    num* y(num* base, int row, int column) const {
         return base + (int64_t(row + R7) * (width + 2 * R7) + column + R7) * CP;
     }
-    const float* y(const float* base, int row, int column) const { return y(const_cast<float*>(base), row, column); }
+    const num* y(const num* base, int row, int column) const { return y(const_cast<num*>(base), row, column); }
 };
 
 // ---- maps ---------------------------------------------------------------------------------------------------------
 
-void after_conv0(const FrameWeights& w, const float* values, int64_t n, int stride, float* out) {
+void after_conv0(const FrameWeights& w, const float* values, int64_t n, int stride, num* out) {
     for (int64_t i = 0; i < n; i++) {
         const float* x = values + i * stride;
-        float* y = out + i * CP;
+        num* y = out + i * CP;
         for (int p = 0; p < PANELS; p++) {
             const float* b = w.conv0 + int64_t(p) * w.channels * PANEL;
             for (int v = 0; v < PV; v++) {
                 vf s = load(w.bias0 + p * PANEL + v * VL);
                 for (int c = 0; c < w.channels; c++) s += x[c] * load(b + c * PANEL + v * VL);
-                store(y + p * PANEL + v * VL, silu(s));
+                store_num(y + p * PANEL + v * VL, silu(s));
             }
         }
     }
@@ -93,7 +101,7 @@ void after_conv0(const FrameWeights& w, const float* values, int64_t n, int stri
 // Sums over row taps for one column tap: the partial sums of which every kind of row position is made.
 // Order of taps: reach-1 .. 0 (their sums are what a patch's first rows lack), then reach .. 2 reach.
 template <int N>
-INLINE void row_chain(const float* y, int line, const float* taps, int pixels, float* chain, int chain_stride) {
+INLINE void row_chain(const num* y, int line, const num* taps, int pixels, float* chain, int chain_stride) {
     constexpr int reach = N / 2;
     for (int tile = 0; tile < PANEL; tile += TILE)
         in_blocks(pixels, [&](auto rows, int begin) {
@@ -102,7 +110,7 @@ INLINE void row_chain(const float* y, int line, const float* taps, int pixels, f
             fill(acc, vf{}, vf{});
             for (int step = 0; step < N; step++) {
                 const int i = step < reach ? reach - 1 - step : step;
-                multiply<R, CP>(acc, y + int64_t(i) * line + begin * CP, taps + int64_t(i) * C * PANEL + tile, C);
+                multiply<R, CP>(acc, y + int64_t(i) * line + begin * CP, taps + i * packed(C) + packed_tile(tile), C);
                 float* out = chain + int64_t(step) * chain_stride + begin * PANEL + tile;
 #pragma GCC unroll 16
                 for (int r = 0; r < R; r++) store(out + r * PANEL, acc[r][0]), store(out + r * PANEL + VL, acc[r][1]);
@@ -127,7 +135,7 @@ INLINE void truncated(const vf (&t)[N], vf (&kinds)[N]) {
 
 // From the chain's partial sums to all kinds, with bias: raw sums where asked for, activated ones in any case.
 template <int N>
-INLINE void all_kinds(const float* chain, int pixels, const float* bias, float* raw, float* out) {
+INLINE void all_kinds(const float* chain, int pixels, const float* bias, float* raw, num* out) {
     constexpr int r = N / 2;
     for (int q = 0; q < pixels; q++)
         for (int v = 0; v < PANEL; v += VL) {
@@ -146,23 +154,23 @@ INLINE void all_kinds(const float* chain, int pixels, const float* bias, float* 
                     const int64_t at = (int64_t(q) * N * N + a * N + k) * CP + v;
                     const vf s = kinds[k] + b;
                     if (raw) store(raw + at, s);
-                    store(out + at, leaky(s, 0.1f));
+                    store_num(out + at, leaky(s, 0.1f));
                 }
             }
         }
 }
 
 template <int N>
-void truncated_convolution(const float* y, int line, const float* taps, const float* bias, int pixels, float (*chain)[7][BLOCK][PANEL], float* raw, float* out) {
+void truncated_convolution(const num* y, int line, const num* taps, const float* bias, int pixels, float (*chain)[7][BLOCK][PANEL], float* raw, num* out) {
     for (int p = 0; p < PANELS; p++) {
         float* flat = &chain[0][0][0][0];
         for (int j = 0; j < N; j++)
-            row_chain<N>(y + j * CP, line, taps + (int64_t(p) * N + j) * N * C * PANEL, pixels, flat + j * BLOCK * PANEL, N * BLOCK * PANEL);
+            row_chain<N>(y + j * CP, line, taps + (int64_t(p) * N + j) * N * packed(C), pixels, flat + j * BLOCK * PANEL, N * BLOCK * PANEL);
         all_kinds<N>(flat, pixels, bias + p * PANEL, raw ? raw + p * PANEL : nullptr, out + p * PANEL);
     }
 }
 
-void make_maps(const FrameWeights& w, Scratch& s, const Frame& frame, int row, int column, int pixels, const float* y, float* joined, float* raw7, float* raw3) {
+void make_maps(const FrameWeights& w, Scratch& s, const Frame& frame, int row, int column, int pixels, const num* y, float* joined, float* raw7, float* raw3) {
     const int line = (frame.width + 2 * R7) * CP;
     const int64_t first = int64_t(row) * frame.width + column;
     if (raw7) raw7 += first * 49 * CP, raw3 += first * 9 * CP;
@@ -172,8 +180,8 @@ void make_maps(const FrameWeights& w, Scratch& s, const Frame& frame, int row, i
         float* out = joined + (first + q) * 49 * CP;
         for (int tile = 0; tile < CP; tile += TILE) {
             const int p = tile / PANEL, inside = tile % PANEL;
-            const float* b3 = w.join3 + int64_t(p) * C * PANEL + inside;
-            const float* b7 = w.join7 + int64_t(p) * C * PANEL + inside;
+            const num* b3 = w.join3 + p * packed(C) + packed_tile(inside);
+            const num* b7 = w.join7 + p * packed(C) + packed_tile(inside);
             in_blocks(9, [&](auto rows, int begin) {
                 constexpr int R = decltype(rows)::value;
                 vf acc[R][TV];
@@ -204,6 +212,7 @@ void make_maps(const FrameWeights& w, Scratch& s, const Frame& frame, int row, i
 template <int SIDE, int CHANNELS, int STRIDE, int KERNEL>
 void attend(const Attention& w, Scratch& s, float* f) {
     constexpr int VECTORS = (CHANNELS + VL - 1) / VL, POSITIONS = SIDE * SIDE, HALF = KERNEL / 2;
+    constexpr int ROW = (CHANNELS + 15) / 16 * 16;  // of the packed weights, whatever the vectors here
     static_assert(SIDE <= 2 * VL && VECTORS * VL <= STRIDE);
     vf sum[VECTORS], top[VECTORS], a[VECTORS];
     for (int v = 0; v < VECTORS; v++) sum[v] = top[v] = load(f + v * VL);
@@ -214,11 +223,11 @@ void attend(const Attention& w, Scratch& s, float* f) {
         }
     for (int v = 0; v < VECTORS; v++) a[v] = vf{};
     for (int h = 0; h < w.hidden; h++) {
-        const float* row = w.squeeze + h * VECTORS * VL;
+        const float* row = w.squeeze + h * ROW;
         vf mean = vf{}, most = vf{};
         for (int v = 0; v < VECTORS; v++) mean += sum[v] * (1.0f / POSITIONS) * load(row + v * VL), most += top[v] * load(row + v * VL);
         const float x = sum_of(mean), z = sum_of(most), unit = (x > 0 ? x : 0) + (z > 0 ? z : 0);
-        for (int v = 0; v < VECTORS; v++) a[v] += unit * load(w.excite + h * VECTORS * VL + v * VL);
+        for (int v = 0; v < VECTORS; v++) a[v] += unit * load(w.excite + h * ROW + v * VL);
     }
     for (int v = 0; v < VECTORS; v++) a[v] = sigmoid(a[v]);
     vf beyond = vf{};  // what is no channel must not be the largest
@@ -257,17 +266,17 @@ void attend(const Attention& w, Scratch& s, float* f) {
 
 // A convolution's output row: `rows` positions STRIDE floats apart, taps given by their first input position.
 template <int STRIDE, int DEPTH, class Place, class Finish>
-INLINE void convolve(int rows, int taps, const Place& place, const float* weights, const float* bias, int columns, const Finish& finish) {
+INLINE void convolve(int rows, int taps, const Place& place, const num* weights, const float* bias, int columns, const Finish& finish) {
     for (int tile = 0; tile < columns; tile += TILE) {
-        const float* panel = weights + int64_t(tile / PANEL) * taps * DEPTH * PANEL + tile % PANEL;
+        const num* panel = weights + (tile / PANEL) * taps * packed(DEPTH) + packed_tile(tile % PANEL);
         const vf b0 = load(bias + tile), b1 = load(bias + tile + VL);
         in_blocks(rows, [&](auto constant, int begin) {
             constexpr int R = decltype(constant)::value;
             vf acc[R][TV];
             fill(acc, b0, b1);
             for (int t = 0; t < taps; t++) {
-                const float* a = place(t);
-                if (a) multiply<R, STRIDE>(acc, a + begin * STRIDE, panel + int64_t(t) * DEPTH * PANEL, DEPTH);
+                const num* a = place(t);
+                if (a) multiply<R, STRIDE>(acc, a + begin * STRIDE, panel + t * packed(DEPTH), DEPTH);
             }
 #pragma GCC unroll 16
             for (int r = 0; r < R; r++)
@@ -277,7 +286,7 @@ INLINE void convolve(int rows, int taps, const Place& place, const float* weight
 }
 
 // From joined features s.f and y (rows of `y_line` floats) to the vector.
-void finish(const FrameWeights& w, Scratch& s, const float* y, int64_t y_line, float* vector) {
+void finish(const FrameWeights& w, Scratch& s, const num* y, int64_t y_line, float* vector) {
     attend<P, C, CP, 7>(w.attention1, s, &s.f[0][0]);
     constexpr int E = P - 1;  // conv1 reads 14 x 14
     for (int r = 0; r < P; r++)
@@ -294,15 +303,15 @@ void finish(const FrameWeights& w, Scratch& s, const float* y, int64_t y_line, f
             for (int v = 0; v < CP; v += VL) {
                 vf m = larger(load(&s.pooled[r][c][v]), load(&s.pooled[r + 1][c][v]));
                 if (r > 0) m = larger(m, load(&s.pooled[r - 1][c][v]));
-                store(&s.x[r * E + c][v], m + load(y + r * y_line + c * CP + v));
+                store_num(&s.x[r * E + c][v], m + load_num(y + r * y_line + c * CP + v));
             }
     for (int u = 0; u < 7; u++)
         convolve<2 * CP, C>(
             7, 4, [&](int t) { return s.x[(2 * u + t / 2) * E + t % 2]; }, w.conv1, w.bias1, N2,
-            [&](int i, int n, vf v) { store(&s.x1[u + 1][i + 1][n], silu(v)); });
+            [&](int i, int n, vf v) { store_num(&s.x1[u + 1][i + 1][n], silu(v)); });
     for (int u = 0; u < 7; u++)
         convolve<N2, N2>(
-            7, 9, [&](int t) -> const float* { const int r = u + t / 3; return r == 0 || r == 8 ? nullptr : s.x1[r][t % 3]; },
+            7, 9, [&](int t) -> const num* { const int r = u + t / 3; return r == 0 || r == 8 ? nullptr : s.x1[r][t % 3]; },
             w.block2, w.bias2, N2, [&](int i, int n, vf v) { store(&s.f2[u * 7 + i][n], leaky(v, 0.01f)); });
     attend<7, N2, N2, 7>(w.attention2, s, &s.f2[0][0]);
     for (int r = 0; r < 7; r++)
@@ -311,12 +320,12 @@ void finish(const FrameWeights& w, Scratch& s, const float* y, int64_t y_line, f
                 vf m = load(&s.f2[r * 7 + c][v]);
                 for (int i = r > 0 ? r - 1 : 0; i <= r + 1 && i < 7; i++)
                     for (int j = c > 0 ? c - 1 : 0; j <= c + 1 && j < 7; j++) m = larger(m, load(&s.f2[i * 7 + j][v]));
-                store(&s.x2[r + 1][c + 1][v], m + load(&s.x1[r + 1][c + 1][v]));
+                store_num(&s.x2[r + 1][c + 1][v], m + load_num(&s.x1[r + 1][c + 1][v]));
             }
     for (int u = 0; u < 4; u++)
         convolve<2 * N2, N2>(
             4, 4, [&](int t) { return s.x2[2 * u + t / 2][t % 2]; }, w.conv2, w.bias_conv2, N3,
-            [&](int i, int n, vf v) { store(&s.x3[u + 1][i + 1][n], silu(v)); });
+            [&](int i, int n, vf v) { store_num(&s.x3[u + 1][i + 1][n], silu(v)); });
     for (int u = 0; u < 4; u++)
         convolve<N3, N3>(
             4, 9, [&](int t) { return s.x3[u + t / 3][t % 3]; }, w.block3, w.bias3b, PANEL,
@@ -339,17 +348,17 @@ struct Mask {
 constexpr int INSIDE[7] = {4, 5, 6, 7, 6, 5, 4};  // taps that each kind keeps
 
 // Joined features of positions that a missing pixel touches, and y with the fill; the rest as in the maps.
-void fill_patch(const FrameWeights& w, Scratch& s, const Frame& frame, int key, int row, int column, const float* y, const float* joined, const float* raw7, const float* raw3, const uint8_t* missing) {
+void fill_patch(const FrameWeights& w, Scratch& s, const Frame& frame, int key, int row, int column, const num* y, const float* joined, const float* raw7, const float* raw3, const uint8_t* missing) {
     const Mask mask(missing + int64_t(row) * frame.width + column, frame.width);
     int touched = 0, repeated = 0;
     int deep[49];  // where a position with nothing but missing pixels round it stands: all of one kind are alike
     for (int& d : deep) d = -1;
-    auto sum_up = [](const float* start, const float** from, int n, float* out) {
+    auto sum_up = [](const float* start, const float** from, int n, num* out) {
         vf acc[CV];
         for (int v = 0; v < CV; v++) acc[v] = load(start + v * VL);
         for (int t = 0; t < n; t++)
             for (int v = 0; v < CV; v++) acc[v] += load(from[t] + v * VL);
-        for (int v = 0; v < CV; v++) store(out + v * VL, leaky(acc[v], 0.1f));
+        for (int v = 0; v < CV; v++) store_num(out + v * VL, leaky(acc[v], 0.1f));
     };
     for (int i = 0; i < P * P; i++) {
         const int r = i / P, c = i % P, kind = KIND[r] * 7 + KIND[c], small = SMALL[KIND[r]] * 3 + SMALL[KIND[c]];
@@ -379,7 +388,7 @@ void fill_patch(const FrameWeights& w, Scratch& s, const Frame& frame, int key, 
         s.touched[touched++] = i;
     }
     for (int tile = 0; tile < CP; tile += TILE) {
-        const int64_t at = int64_t(tile / PANEL) * C * PANEL + tile % PANEL;
+        const int64_t at = (tile / PANEL) * packed(C) + packed_tile(tile % PANEL);
         in_blocks(touched, [&](auto rows, int begin) {
             constexpr int R = decltype(rows)::value;
             vf acc[R][TV];
@@ -395,7 +404,7 @@ void fill_patch(const FrameWeights& w, Scratch& s, const Frame& frame, int key, 
 
 // What each tap adds where it meets a missing pixel of these patches' windows.
 template <int N>
-void fill_taps(const float* taps, const Scratch& s, int keys, float* u) {
+void fill_taps(const num* taps, const Scratch& s, int keys, float* u) {
     for (int p = 0; p < PANELS; p++)
         for (int j = 0; j < N; j++)
             for (int i = 0; i < N; i++)
@@ -404,7 +413,7 @@ void fill_taps(const float* taps, const Scratch& s, int keys, float* u) {
                         constexpr int R = decltype(rows)::value;
                         vf acc[R][TV];
                         fill(acc, vf{}, vf{});
-                        multiply<R, CP>(acc, s.m[begin], taps + ((int64_t(p) * N + j) * N + i) * C * PANEL + tile, C);
+                        multiply<R, CP>(acc, s.m[begin], taps + ((int64_t(p) * N + j) * N + i) * packed(C) + packed_tile(tile), C);
                         for (int r = 0; r < R; r++)
                             for (int v = 0; v < TV; v++)
                                 store(u + ((begin + r) * N * N + i * N + j) * CP + p * PANEL + tile + v * VL, acc[r][v]);
@@ -418,13 +427,13 @@ extern "C" {
 int64_t frame_scratch_bytes() { return (sizeof(Scratch) + 4095) / 4096 * 4096; }
 
 // Maps of a frame: y (height + 6, width + 6, 160), joined (height, width, 49, 160); raw7 and raw3 where not null.
-void frame_maps(const FrameWeights* w, const float* values, const uint8_t* missing, int height, int width, float* y, float* joined, float* raw7, float* raw3, char* scratch, int threads) {
+void frame_maps(const FrameWeights* w, const float* values, const uint8_t* missing, int height, int width, num* y, float* joined, float* raw7, float* raw3, char* scratch, int threads) {
     const Frame frame{height, width};
-    memset(y, 0, sizeof(float) * CP * (height + 2 * R7) * (width + 2 * R7));
+    memset(y, 0, sizeof(num) * CP * (height + 2 * R7) * (width + 2 * R7));
     parallel(height, threads, [&](int, int64_t row) {
         after_conv0(*w, values + row * width * w->channels, width, w->channels, frame.y(y, row, 0));
         for (int c = 0; c < width; c++)
-            if (missing[row * width + c]) memset(frame.y(y, row, c), 0, sizeof(float) * CP);
+            if (missing[row * width + c]) memset(frame.y(y, row, c), 0, sizeof(num) * CP);
     });
     const int blocks = (width + BLOCK - 1) / BLOCK;
     parallel(int64_t(height) * blocks, threads, [&](int thread, int64_t item) {
@@ -435,7 +444,7 @@ void frame_maps(const FrameWeights* w, const float* values, const uint8_t* missi
 }
 
 // Vectors of patches without missing values into pool[slot].
-void shared_vectors(const FrameWeights* w, const float* y, const float* joined, int height, int width, int64_t n, const int64_t* row, const int64_t* column, const int64_t* slot, float* pool, char* scratch, int threads) {
+void shared_vectors(const FrameWeights* w, const num* y, const float* joined, int height, int width, int64_t n, const int64_t* row, const int64_t* column, const int64_t* slot, float* pool, char* scratch, int threads) {
     const Frame frame{height, width};
     parallel(n, threads, [&](int thread, int64_t k) {
         auto& s = *reinterpret_cast<Scratch*>(scratch + thread * frame_scratch_bytes());
@@ -449,7 +458,7 @@ void shared_vectors(const FrameWeights* w, const float* y, const float* joined, 
 }
 
 // Vectors of patches with missing values, fill (n, channels), into pool[slot].
-void owned_vectors(const FrameWeights* w, const float* y, const float* joined, const float* raw7, const float* raw3, const uint8_t* missing, int height, int width, int64_t n, const int64_t* row, const int64_t* column, const int64_t* slot, const float* fills, float* pool, char* scratch, int threads) {
+void owned_vectors(const FrameWeights* w, const num* y, const float* joined, const float* raw7, const float* raw3, const uint8_t* missing, int height, int width, int64_t n, const int64_t* row, const int64_t* column, const int64_t* slot, const float* fills, float* pool, char* scratch, int threads) {
     const Frame frame{height, width};
     parallel((n + KEYS - 1) / KEYS, threads, [&](int thread, int64_t item) {
         auto& s = *reinterpret_cast<Scratch*>(scratch + thread * frame_scratch_bytes());

@@ -51,9 +51,9 @@ class NativeMaps:
 class NativeFrames:
     """Computes frame vectors of one sensor; see `models.engine.dense.torch_frames.TorchFrames`."""
 
-    def __init__(self, encoder: FrameEncoder, library: c.CDLL, workspace: Workspace) -> None:
+    def __init__(self, encoder: FrameEncoder, library: c.CDLL, workspace: Workspace, rounded: bool = False) -> None:
         self.library = library
-        self.packed = FramePacker(encoder)
+        self.packed = FramePacker(encoder, rounded=rounded)
         self.workspace = workspace
 
     def load(self, values: Tensor, missing: Tensor, keep_sums: bool) -> NativeMaps:
@@ -102,10 +102,17 @@ class NativeFrames:
 class NativeContext:
     """The temporal part of an encoder; see `models.engine.dense.torch_frames.TorchContext`."""
 
-    def __init__(self, encoder: ModalityEncoder, attention: str, library: c.CDLL, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        encoder: ModalityEncoder,
+        attention: str,
+        library: c.CDLL,
+        workspace: Workspace,
+        rounded: bool = False,
+    ) -> None:
         self.encoder = encoder
         self.library = library
-        self.packed = ContextPacker(encoder, self_alone=attention == "self")
+        self.packed = ContextPacker(encoder, self_alone=attention == "self", rounded=rounded)
         self.workspace = workspace
 
     def encode(self, pool: Tensor, index: Tensor, days: Tensor) -> Tensor:

@@ -70,9 +70,42 @@ INLINE vf exponential(vf x) {
 INLINE vf sigmoid(vf x) { return 1.0f / (1.0f + exponential(-x)); }
 INLINE vf silu(vf x) { return x * sigmoid(x); }
 
+// What goes into matrix products: float32, or bf16 where the processor multiplies pairs of such numbers.
+// Packed weights of bf16 hold two rows in each other's place: [depth / 2][PANEL][2].
+#if defined(BF16)
+#if !defined(__AVX512BF16__)
+#error "this processor has no products of bf16 numbers"
+#endif
+typedef uint16_t num;
+INLINE vf load_num(const num* p) {
+    return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16);
+}
+INLINE void store_num(num* p, vf v) {
+    const __m256bh rounded = _mm512_cvtneps_pbh((__m512)v);
+    memcpy(p, &rounded, sizeof rounded);
+}
+#else
+typedef float num;
+INLINE vf load_num(const num* p) { return load(p); }
+INLINE void store_num(num* p, vf v) { store(p, v); }
+#endif
+
 // A register tile: R rows of A (K contiguous, rows STRIDE apart) times a packed panel's TILE columns from `b`.
 template <int R, int STRIDE>
-INLINE void multiply(vf (&acc)[R][TV], const float* a, const float* b, int depth) {
+INLINE void multiply(vf (&acc)[R][TV], const num* a, const num* b, int depth) {
+#if defined(BF16)
+    for (int k = 0; k < depth; k += 2, b += 2 * PANEL) {  // an odd depth's last partner is zero in both
+        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = (__m512bh)_mm512_loadu_si512(b + 2 * VL);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; r++) {
+            int32_t pair;
+            memcpy(&pair, a + r * STRIDE + k, sizeof pair);
+            const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+            acc[r][0] = (vf)_mm512_dpbf16_ps((__m512)acc[r][0], x, b0);
+            acc[r][1] = (vf)_mm512_dpbf16_ps((__m512)acc[r][1], x, b1);
+        }
+    }
+#else
     for (int k = 0; k < depth; k++, b += PANEL) {
         const vf b0 = load(b), b1 = load(b + VL);
 #pragma GCC unroll 16
@@ -82,7 +115,12 @@ INLINE void multiply(vf (&acc)[R][TV], const float* a, const float* b, int depth
             acc[r][1] += x * b1;
         }
     }
+#endif
 }
+
+// Numbers of packed weights in a matrix of that depth, and where a tile of columns begins in a panel.
+constexpr int64_t packed(int depth) { return int64_t(depth + (sizeof(num) == 2 ? depth % 2 : 0)) * PANEL; }
+constexpr int64_t packed_tile(int column) { return column * int64_t(sizeof(num) == 2 ? 2 : 1); }
 
 template <int R>
 INLINE void fill(vf (&acc)[R][TV], vf v0, vf v1) {

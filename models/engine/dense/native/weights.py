@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes as c
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -73,10 +74,17 @@ class ContextWeights(c.Structure):
 
 
 class Packer:
-    """Packs weights, and keeps the arrays alive that the structures point to."""
+    """Packs weights, and keeps the arrays alive that the structures point to.
 
-    def __init__(self) -> None:
-        self.kept: list[Floats] = []
+    Parameters
+    ----------
+    rounded : bool
+        Whether what goes into matrix products is bf16, rows of a matrix in pairs: [depth / 2][PANEL][2].
+    """
+
+    def __init__(self, rounded: bool) -> None:
+        self.rounded = rounded
+        self.kept: list[NDArray[np.generic]] = []
 
     def matrix(self, weight: Floats) -> int:
         """(out, in) -> [panel][in][PANEL]."""
@@ -85,9 +93,13 @@ class Packer:
     def panels(self, taps: Floats) -> int:
         """(taps, in, out) -> [panel][tap][in][PANEL]."""
         n, depth, out = taps.shape
-        padded = np.zeros((n, depth, -(-out // PANEL) * PANEL), np.float32)
-        padded[:, :, :out] = taps
-        return self.keep(padded.reshape(n, depth, -1, PANEL).transpose(2, 0, 1, 3))
+        odd = depth % 2 if self.rounded else 0
+        padded = np.pad(taps, ((0, 0), (0, odd), (0, -out % PANEL)))
+        panels = padded.reshape(n, depth + odd, -1, PANEL).transpose(2, 0, 1, 3)
+        if not self.rounded:
+            return self.keep(panels)
+        pairs = panels.reshape(*panels.shape[:2], -1, 2, PANEL).swapaxes(3, 4)
+        return self.keep(torch.from_numpy(np.ascontiguousarray(pairs)).bfloat16().view(torch.int16).numpy())
 
     def bias(self, layer: nn.Conv2d | nn.Linear) -> int:
         """(out,) in whole panels."""
@@ -95,21 +107,23 @@ class Packer:
         values = _array(layer.bias)
         return self.keep(np.pad(values, (0, -len(values) % PANEL)))
 
-    def keep(self, array: Floats) -> int:
+    def keep(self, array: NDArray[np.generic]) -> int:
         """Return the address of the array."""
-        self.kept.append(np.ascontiguousarray(array, np.float32))
+        self.kept.append(np.ascontiguousarray(array))
         return self.kept[-1].ctypes.data
 
 
 class FramePacker(Packer):
     """A frame encoder's weights."""
 
-    def __init__(self, encoder: FrameEncoder) -> None:
-        super().__init__()
+    def __init__(self, encoder: FrameEncoder, *, rounded: bool = False) -> None:
+        super().__init__(rounded)
+        self._exact = Packer(rounded=False)
         block = encoder.block1
         join = _array(block.fuse.weight)[:, :, 0, 0]
         w = self.weights = FrameWeights(channels=encoder.conv0.in_channels)
-        w.conv0, w.bias0 = self.matrix(_array(encoder.conv0.weight)[:, :, 0, 0]), self.bias(encoder.conv0)
+        w.conv0 = self._exact.matrix(_array(encoder.conv0.weight)[:, :, 0, 0])  # few channels: no matrix product
+        w.bias0 = self.bias(encoder.conv0)
         w.taps7, w.bias7 = self._convolution(block.conv7, by_column=True), self.bias(block.conv7)
         w.taps3, w.bias3 = self._convolution(block.conv3, by_column=True), self.bias(block.conv3)
         w.join3, w.join7 = self.matrix(join[:, :WIDTH]), self.matrix(join[:, WIDTH:])
@@ -146,8 +160,8 @@ class FramePacker(Packer):
 class ContextPacker(Packer):
     """The weights of an encoder's temporal part."""
 
-    def __init__(self, encoder: ModalityEncoder, *, self_alone: bool) -> None:
-        super().__init__()
+    def __init__(self, encoder: ModalityEncoder, *, self_alone: bool, rounded: bool = False) -> None:
+        super().__init__(rounded)
         w = self.weights = ContextWeights(self_alone=self_alone)
         positions = encoder.context.positions
         w.positions = self.keep(_array(positions.table.weight) * np.float32(positions.scale))
