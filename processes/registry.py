@@ -16,6 +16,7 @@ from openeo_processes_dask.process_implementations import math
 
 from processes.implementations.load_collection import load_collection
 from processes.implementations.load_stac import load_stac
+from processes.implementations.load_uploaded_files import load_uploaded_files
 from processes.implementations.load_url import load_url
 from processes.implementations.multimodal_embed import multimodal_embed
 from processes.machine_learning.forests import ml_fit_class_random_forest, ml_fit_regr_random_forest
@@ -207,6 +208,7 @@ OWN: Functions = {
     "load_geojson": load_geojson,
     "load_ml_model": load_ml_model,
     "load_stac": load_stac,
+    "load_uploaded_files": load_uploaded_files,
     "load_url": load_url,
     "ml_fit_class_random_forest": ml_fit_class_random_forest,
     "ml_fit_kmeans": ml_fit_kmeans,

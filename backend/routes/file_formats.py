@@ -14,7 +14,7 @@ blueprint = Blueprint("file_formats", __name__)
 @blueprint.get("/file_formats")
 def file_formats() -> dict[str, Any]:
     """List what results can be saved as, and what `load_url` reads."""
-    from processes.implementations.load_url import INPUT_FORMATS
+    from processes.implementations.input_formats import INPUT_FORMATS
 
     read = {
         form.name: {

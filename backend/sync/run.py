@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import xarray as xr
 
+from backend.files import FilesOf
 from backend.results import ResultFormat, default_format, find_format
 from backend.sync.deadline import Deadline
 from backend.sync.estimate import Estimate, MeteredCatalog, check_estimate, estimate
@@ -73,15 +74,21 @@ def prepare(services: Services, process: Mapping[str, Any], user: str, ledger: L
     request = _request(graphs.evaluate(graphs.check(process), env))
     form = find_format(request.format)
     form.check(request.data, request.options)
-    cost = estimate(request.data, catalog.cubes, ledger.embeddings)
-    return Prepared(request, form, cost, catalog.cubes)
+    loaded = [*catalog.cubes, *ledger.cubes]
+    cost = estimate(request.data, loaded, ledger.embeddings)
+    return Prepared(request, form, cost, loaded)
 
 
 def environment(services: Services, user: str | None, ledger: Ledger, catalog: Catalog) -> Environment:
     """Return what processes may ask for when `user` has them evaluated; None is whoever has not logged in."""
     ml_models = services.ml_models(user) if services.ml_models is not None and user is not None else None
     return Environment(
-        catalog=catalog, models=services.models, ledger=ledger, ml_models=ml_models, fetch=services.fetch
+        catalog=catalog,
+        models=services.models,
+        ledger=ledger,
+        ml_models=ml_models,
+        files=None if user is None else FilesOf(services.files, user),
+        fetch=services.fetch,
     )
 
 

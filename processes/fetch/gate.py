@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ from urllib3.response import BaseHTTPResponse
 from processes.fetch import urls
 from processes.fetch._connect import pool
 from processes.fetch.errors import FetchFailed, TooLarge, UrlRefused
+from processes.fetch.remote import RemoteFile
 from processes.fetch.rules import FetchRules
 from processes.fetch.urls import Url
 
@@ -69,6 +70,18 @@ class Gate:
     def hurried(self) -> Gate:
         """Return a gate for what is fetched while a graph is built: it closes when the rules' time for that is over."""
         return replace(self, end=time.monotonic() + self.rules.graph_seconds)
+
+    def open(self, url: str) -> RemoteFile:
+        """Open a file of which only what is read is fetched."""
+        return RemoteFile(self, url)
+
+    def content(self, url: str, limit: int) -> bytes:
+        """Return a whole file of at most `limit` bytes."""
+        return self.fetch(url, limit).content
+
+    def token(self, url: str) -> Hashable:
+        """Return what names a file: its URL."""
+        return url
 
     def fetch(self, url: str, limit: int | None = None, post: Any = None, headers: Any = None) -> Document:
         """Return a whole document.

@@ -1,6 +1,6 @@
-"""netCDF-4 files of strangers, read variable by variable through the gate.
+"""netCDF-4 files of strangers, read variable by variable.
 
-Read with h5py from the remote file itself. HDF5 files can name further files as the place of their data, on our disks
+Read with h5py from the opened file itself. HDF5 files can name further files as the place of their data, on our disks
 even: such variables are refused, each time that one is opened.
 """
 
@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processes.fetch.errors import FetchError, WrongFormat
-from processes.fetch.gate import Gate
-from processes.fetch.remote import RemoteFile
+from processes.fetch.files import Files
 from processes.fetch.urls import shown
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -80,13 +79,15 @@ class NetcdfFile:
 
 
 @contextmanager
-def open_netcdf(gate: Gate, url: str) -> Iterator[NetcdfFile]:
-    """Open a netCDF-4 file at a URL.
+def open_netcdf(files: Files, url: str) -> Iterator[NetcdfFile]:
+    """Open a netCDF-4 file.
 
     Parameters
     ----------
-    gate : Gate
+    files : Files
+        The gate, or a user's files.
     url : str
+        The file's name there.
 
     Yields
     ------
@@ -97,7 +98,7 @@ def open_netcdf(gate: Gate, url: str) -> Iterator[NetcdfFile]:
     FetchError
         UrlRefused, FetchFailed; WrongFormat for other formats, netCDF-3 too, and for damaged files.
     """
-    with RemoteFile(gate, url) as remote:
+    with files.open(url) as remote:
         if remote.read(len(_SIGNATURE)) != _SIGNATURE:
             raise WrongFormat(f"{shown(url)} is no netCDF-4 file")
         watched = _Watched(remote)
@@ -113,26 +114,26 @@ def open_netcdf(gate: Gate, url: str) -> Iterator[NetcdfFile]:
 class _Watched:
     """A file that remembers the gate's failures: HDF5 does not pass Python's exceptions on unchanged."""
 
-    def __init__(self, file: RemoteFile) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
         self.failure: FetchError | None = None
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move to a position."""
-        return self._file.seek(offset, whence)
+        return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
         """Return the position."""
-        return self._file.tell()
+        return int(self._file.tell())
 
     def read(self, size: int = -1) -> bytes:
         """Return bytes."""
-        return self._file.read(size)
+        return bytes(self._file.read(size))
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer."""
         try:
-            return self._file.readinto(buffer)
+            return int(self._file.readinto(buffer))
         except FetchError as error:
             self.failure = error
             raise OSError("the file cannot be fetched") from error

@@ -1,4 +1,4 @@
-"""Rasters of strangers: opened by a driver that their first bytes name, through the gate alone."""
+"""Rasters of strangers: opened by a driver that their first bytes name, from one file alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from processes.fetch.errors import FetchError, WrongFormat
-from processes.fetch.gate import Gate
-from processes.fetch.remote import RemoteFile
+from processes.fetch.files import Files
 from processes.fetch.urls import shown
 
 # How files of the permitted formats begin, and GDAL's name of the driver. VRT and others that name further files or
@@ -38,13 +37,15 @@ _LARGEST_SIDE, _MOST_BANDS = 2**24, 2000
 
 
 @contextmanager
-def open_raster(gate: Gate, url: str) -> Iterator[Any]:
-    """Open a GeoTIFF (COG) or JPEG 2000 at a URL; what is read of it is fetched by range requests.
+def open_raster(files: Files, url: str) -> Iterator[Any]:
+    """Open a GeoTIFF (COG) or JPEG 2000; of a URL, what is read is fetched by range requests.
 
     Parameters
     ----------
-    gate : Gate
+    files : Files
+        The gate, or a user's files.
     url : str
+        The file's name there.
 
     Yields
     ------
@@ -55,7 +56,7 @@ def open_raster(gate: Gate, url: str) -> Iterator[Any]:
     FetchError
         UrlRefused, FetchFailed; WrongFormat where the file is of another format, damaged, or of blocks beyond reason.
     """
-    with RemoteFile(gate, url) as file, opened(file, url) as dataset:
+    with files.open(url) as file, opened(file, url) as dataset:
         yield dataset
 
 
@@ -114,8 +115,9 @@ class _Bridge:
         if self.failure is not None:
             return b""
         try:
+            wanted = max(min(size, self.size - at), 0)  # a damaged file may have anything asked for
             self._file.seek(at)
-            return bytes(self._file.read(size))
+            return bytes(self._file.read(wanted))
         except FetchError as error:
             self.failure = error
             return b""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from processes.fetch.errors import FetchFailed, TooLarge
-from processes.fetch.gate import Gate, Part
 from processes.fetch.urls import shown
+
+if TYPE_CHECKING:
+    from processes.fetch.gate import Gate, Part
 
 BLOCK = 64 * 1024
 # Blocks of one file that are kept: 16 MiB.

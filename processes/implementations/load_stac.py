@@ -16,6 +16,7 @@ from processes.fetch.gate import Gate
 from processes.overrides.filters import blank, inside
 from processes.sources import Bbox, Footprint, parse_bbox, parse_footprint, parse_interval
 from processes.sources.extents import Interval, plain
+from processes.sources.origin import Origin
 from processes.sources.stac.catalogue import CatalogueError, Found, Wanted, find_items
 from processes.sources.stac.cube import Request, outline, stac_cube
 from processes.sources.stac.item import StacItem, parse_item
@@ -68,11 +69,14 @@ def load_stac(
     request = Request(bbox, interval, _names(bands), conditions, env.halo)
     with _told():
         wanted = Wanted(outline(bbox, env.halo), _widened(interval, env.halo))
-        found = find_items(Gate(env.fetch).hurried(), url, wanted)
+        gate = Gate(env.fetch)
+        hurried = gate.hurried()
+        found = find_items(hurried, url, wanted)
         items = _parsed(found)
         if not items:
             raise _nothing(spatial_extent is not None or interval is not None)
-        cube = stac_cube(items, found.collection, request, env.fetch)
+        cube = stac_cube(items, found.collection, request, Origin(gate, env.fetch, "url", _PROCESS), hurried)
+    env.ledger.note(cube)
     return cube if footprint is None else blank(cube, inside(cube, footprint))
 
 

@@ -1,4 +1,4 @@
-"""A netCDF-4 file at a URL as a lazy cube: its dimensions recognised, its values decoded after the CF conventions."""
+"""A netCDF-4 file as a lazy cube: its dimensions recognised, its values decoded after the CF conventions."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 from pyproj.exceptions import CRSError
 
-from processes.errors import invalid
-from processes.fetch import FetchError, FetchRules, WrongFormat
-from processes.fetch.gate import Gate
+from processes.fetch import FetchError, WrongFormat
 from processes.fetch.netcdf import NetcdfFile, Variable, open_netcdf
+from processes.sources.origin import Origin
 
 # What dimensions are called in files, and here.
 _NAMES = {
@@ -36,7 +35,7 @@ _LARGEST_LABELS = 10_000_000
 _BLOCK_BYTES = 8 * 2**20
 
 
-def netcdf_cube(url: str, rules: FetchRules) -> xr.DataArray:
+def netcdf_cube(url: str, origin: Origin) -> xr.DataArray:
     """Return the variables of a file over x and y as a lazy cube, one band each; float, NaN is no data.
 
     Variables count that have the same dimensions as the first of the most dimensions; a variable with a dimension of
@@ -47,15 +46,14 @@ def netcdf_cube(url: str, rules: FetchRules) -> xr.DataArray:
     FetchError
         WrongFormat where there is no such variable, or no reference system.
     """
-    gate = Gate(rules)
-    with open_netcdf(gate, url) as file:
+    with open_netcdf(origin.files, url) as file:
         variables = file.variables()
         names = {dim: _ours(dim, variables.get(dim)) for v in variables.values() for dim in v.dims}
         chosen = _chosen(variables, names)
         labels = {names[dim]: _labels(file, variables.get(dim), dim) for dim in chosen[0].dims}
         crs = _crs(variables, chosen[0])
     try:
-        return _assembled([_lazy(url, rules, one) for one in chosen], chosen, names, labels, crs)
+        return _assembled([_lazy(url, origin, one) for one in chosen], chosen, names, labels, crs)
     except (ValueError, TypeError, KeyError) as error:
         told = f"{type(error).__name__}: {str(error)[:100]}"
         raise WrongFormat(f"the variables and dimensions of the file do not fit together ({told})") from error
@@ -83,7 +81,7 @@ class _Stored:
     """A variable that is read when it is indexed, decoded: value = stored * scale + offset, NaN where it is a fill."""
 
     url: str
-    rules: FetchRules
+    origin: Origin
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -103,10 +101,10 @@ class _Stored:
             return np.empty([len(part) for part in parts], self.dtype)
         hull = tuple(slice(int(part.min()), int(part.max()) + 1) for part in parts)
         try:
-            with open_netcdf(Gate(self.rules), self.url) as file:
+            with open_netcdf(self.origin.files, self.url) as file:
                 raw = file.read(self.name, hull)
         except FetchError as error:
-            raise invalid("url", "load_url", str(error)) from error
+            raise self.origin.invalid(str(error)) from error
         block = raw[np.ix_(*(part - part.min() for part in parts))]
         dropped = tuple(axis for axis, part in enumerate(key) if isinstance(part, numbers.Integral))
         return np.asarray(np.squeeze(self._decoded(block), dropped))
@@ -170,14 +168,15 @@ def _crs(variables: Mapping[str, Variable], variable: Variable) -> str:
         raise WrongFormat("the file does not say what reference system its x and y are in (grid_mapping)") from error
 
 
-def _lazy(url: str, rules: FetchRules, variable: Variable) -> Any:
+def _lazy(url: str, origin: Origin, variable: Variable) -> Any:
     about = variable.attributes
     scale, offset = _number(about.get("scale_factor"), 1.0), _number(about.get("add_offset"), 0.0)
     fills = tuple(dict.fromkeys(_fills(about, variable.dtype)))
     packed = np.dtype("float32") if variable.dtype.itemsize <= 2 else variable.dtype
     dtype = np.dtype("float64" if str(packed) in _WIDE else "float32")
-    stored = _Stored(url, rules, variable.name, variable.shape, dtype, scale, offset, fills)
-    name = "load-url-" + tokenize(url, variable.name, variable.shape, str(dtype), scale, offset, fills)
+    stored = _Stored(url, origin, variable.name, variable.shape, dtype, scale, offset, fills)
+    place = origin.files.token(url)
+    name = "load-url-" + tokenize(place, variable.name, variable.shape, str(dtype), scale, offset, fills)
     from_array: Any = da.from_array
     return from_array(
         stored, chunks=_chunks(variable, dtype.itemsize), name=name, meta=np.empty((0,) * stored.ndim, dtype)

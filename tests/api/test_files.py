@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import openeo
 import pytest
 import requests
+import xarray as xr
 from openeo.rest import OpenEoApiError
 
 from tests.backend.server import Server
+from tests.processes.rasters import ramp, tiff
 
 
 def test_files_can_be_kept(connection: openeo.Connection, tmp_path: Path) -> None:
@@ -48,3 +51,21 @@ def test_no_path_leads_out_of_the_users_folder(connection: openeo.Connection, se
 def test_missing_files_are_told(connection: openeo.Connection, tmp_path: Path) -> None:
     with pytest.raises(OpenEoApiError, match="FileNotFound"):
         connection.get_file("nothing.txt").download(tmp_path / "x")
+
+
+@pytest.mark.slow
+def test_uploaded_files_are_loaded(connection: openeo.Connection, tmp_path: Path) -> None:
+    paths = ["scenes/2024-05-01.tif", "scenes/2024-05-03.tif"]
+    for start, path in enumerate(paths, 1):
+        (tmp_path / "own.tif").write_bytes(tiff(ramp(16, 16, start=start)))
+        connection.get_file(path).upload(tmp_path / "own.tif")
+    graph = connection.datacube_from_process("load_uploaded_files", paths=paths, format="GTiff")
+    graph.download(tmp_path / "back.nc", format="netCDF")
+    with xr.open_dataset(tmp_path / "back.nc", engine="netcdf4") as back:
+        assert back["t"].dt.strftime("%F").values.tolist() == ["2024-05-01", "2024-05-03"]
+        np.testing.assert_array_equal(back["B1"], np.stack([ramp(16, 16, start=start) for start in (1, 2)]))
+    missing = connection.datacube_from_process("load_uploaded_files", paths=["../users.sqlite"], format="GTiff")
+    with pytest.raises(OpenEoApiError, match="FileNotFound"):
+        missing.download(tmp_path / "none.nc", format="netCDF")
+    for path in paths:
+        connection.get_file(path).delete()

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from backend.app import create_app
 from backend.context import Services
 from backend.results import FORMATS
-from processes.implementations.load_url import INPUT_FORMATS
+from processes.implementations.input_formats import INPUT_FORMATS
 from tests.backend.fakes import FakeCluster, settings_in
 
 

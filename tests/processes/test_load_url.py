@@ -24,7 +24,8 @@ from processes.environment import Environment
 from processes.errors import OpenEOError
 from processes.fetch import WrongFormat
 from processes.fetch.netcdf import open_netcdf
-from processes.implementations.load_url import INPUT_FORMATS, load_url
+from processes.implementations.input_formats import INPUT_FORMATS
+from processes.implementations.load_url import load_url
 from processes.vectors.cubes import crs_of
 from tests.processes.rasters import ORIGIN, UTM, ramp, tiff
 from tests.processes.site import Site, redirect, serve

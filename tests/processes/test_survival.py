@@ -201,7 +201,7 @@ TABLE: dict[str, list[Kept]] = {
         )
     ],
 }
-_VECTORS = ("filter_vector", "load_geojson", "load_url", "vector_buffer", "vector_reproject")
+_VECTORS = ("filter_vector", "load_geojson", "load_uploaded_files", "load_url", "vector_buffer", "vector_reproject")
 _MODELS = ("ml_fit_class_random_forest", "ml_fit_kmeans", "ml_fit_regr_random_forest", "ml_predict")
 _GRAPHS = ("change_between_periods", "cloud_masked_composite", "embeddings_rgb", "similarity_to_geometry")
 EXCUSED = {

@@ -17,14 +17,14 @@ from dask.base import tokenize
 
 from processes.environment import Halo
 from processes.errors import OpenEOError, invalid
-from processes.fetch import FetchRules
-from processes.fetch.gate import Gate
+from processes.fetch.files import Files
 from processes.fetch.rasters import open_raster
 from processes.sources._bands import Band, band_coordinates
 from processes.sources._blocks import StorageChunks, StoredCube, plan_chunks
 from processes.sources._grid import Grid, Window
 from processes.sources._items import Acquisition, Items
 from processes.sources.extents import Bbox, Interval, transformed_bounds
+from processes.sources.origin import Origin
 from processes.sources.stac.bands import choose_labels, layer_of
 from processes.sources.stac.item import Bounds, Json, Layer, StacItem
 from processes.sources.stac.reader import StacReader
@@ -49,12 +49,13 @@ class Request:
 
 
 def stac_cube(
-    items: Sequence[StacItem], collection: Json, request: Request, rules: FetchRules, process: str = "load_stac"
+    items: Sequence[StacItem], collection: Json, request: Request, origin: Origin, headers: Files | None = None
 ) -> xr.DataArray:
     """Return the lazy cube ``(t, bands, y, x)`` of stored values, float32 (float64 where that is needed), NaN no data.
 
     Granules of one pass on one solar day become one date; where they overlap, the first valid value is taken. Errors
-    of files that are read later name `process`.
+    of files that are read later name the origin's process. `headers` reads what metadata lack, by default as pixels are
+    read.
 
     Raises
     ------
@@ -69,18 +70,18 @@ def stac_cube(
         message = "None of the items has a raster that can be read: GeoTIFF or JPEG 2000 at an https address."
         raise OpenEOError("NoDataAvailable", message)
     if len(labels) > _MOST_BANDS:
-        raise invalid("bands", process, f"the items have {len(labels)} bands; choose {_MOST_BANDS} at most")
+        raise invalid("bands", origin.process, f"the items have {len(labels)} bands; choose {_MOST_BANDS} at most")
     passes = _passes(items, request)
     used = sorted({index for one in passes for index in one.items})
     found = {label: [layer_of(item, label) for item in items] for label in labels}
-    layers = _completed(found, used, Gate(rules).hurried())
+    layers = _completed(found, used, headers or origin.files)
     wanted = [layer for of in layers.values() for index in used if (layer := of[index]) is not None]
     outlines = [box for index in used if (box := items[index].bbox) is not None]
     margin = 0 if request.halo is None else request.halo.pixels
     grid, offset = target_grid(wanted, outlines, request.bbox, margin)
     window = grid.window(request.bbox, margin)
     dtype = "float64" if any(layer.dtype in _WIDE for layer in wanted) else "float32"
-    reader = StacReader(rules, layers, grid.x, grid.y, grid.crs, dtype, process)
+    reader = StacReader(origin, layers, grid.x, grid.y, grid.crs, dtype)
     bands = [_band(label, layers[label], dtype) for label in labels]
     stored = StoredCube(reader, tuple(one.items for one in passes), tuple(bands), window, np.dtype(dtype))
     return _labelled(_lazy(stored, offset), passes, bands, grid, window)
@@ -108,7 +109,7 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _completed(
-    layers: Mapping[str, Sequence[Layer | None]], used: Sequence[int], gate: Gate
+    layers: Mapping[str, Sequence[Layer | None]], used: Sequence[int], files: Files
 ) -> dict[str, list[Layer | None]]:
     """Return layers with what their metadata lack, read from the header of one file per band.
 
@@ -122,7 +123,7 @@ def _completed(
         if (index := next((i for i in used if of[i] is not None), None)) is not None and _lacks(of[index])
     ]
     with ThreadPoolExecutor(_THREADS) as threads:
-        read = threads.map(partial(_with_header, gate), [complete[label][index] for label, index in lacking])
+        read = threads.map(partial(_with_header, files), [complete[label][index] for label, index in lacking])
         for (label, index), layer in zip(lacking, read, strict=True):
             complete[label] = [one and replace(one, dtype=one.dtype or layer.dtype) for one in complete[label]]
             complete[label][index] = layer
@@ -133,9 +134,9 @@ def _lacks(layer: Layer | None) -> bool:
     return layer is not None and (layer.dtype is None or layer.crs is None or layer.transform is None)
 
 
-def _with_header(gate: Gate, layer: Layer | None) -> Layer:
+def _with_header(files: Files, layer: Layer | None) -> Layer:
     assert layer is not None
-    with open_raster(gate, layer.href) as dataset:
+    with open_raster(files, layer.href) as dataset:
         place = tuple(dataset.transform)[:6]
         kind = dataset.dtypes[min(layer.index, dataset.count) - 1]
         crs = dataset.crs.to_wkt() if dataset.crs else layer.crs

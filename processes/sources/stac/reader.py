@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from rasterio.windows import Window
 
-from processes.fetch import FetchError, FetchRules
-from processes.fetch.gate import Gate
+from processes.fetch import FetchError
+from processes.fetch.files import Files
 from processes.fetch.rasters import open_raster
 from processes.fetch.urls import shown
 from processes.sources._bands import Band
 from processes.sources._grid import Span
-from processes.sources.extents import invalid
+from processes.sources.origin import Origin
 from processes.sources.stac.item import Layer
 
 _THREADS = 8
@@ -36,17 +36,19 @@ class StacReader:
     `x` (columns,) and `y` (rows,) are the centres of the grid in `crs`; values are of type `dtype`, NaN is no data.
     """
 
-    rules: FetchRules
+    origin: Origin
     layers: Mapping[str, Sequence[Layer | None]]
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     crs: str
     dtype: str
-    process: str = "load_stac"
 
     def token(self) -> tuple[Any, ...]:
         """Return what names the data: places, no-data values, the grid."""
-        places = [(band, [one and (one.href, one.index, one.nodata) for one in of]) for band, of in self.layers.items()]
+        name = self.origin.files.token
+        places = [
+            (band, [one and (name(one.href), one.index, one.nodata) for one in of]) for band, of in self.layers.items()
+        ]
         return (repr(places), self.x, self.y, self.crs, self.dtype)
 
     def read(self, bands: Sequence[Band], items: NDArray[np.intp], rows: Span, cols: Span) -> Iterator[NDArray[Any]]:
@@ -61,10 +63,9 @@ class StacReader:
         if layer is None:
             return np.full(place.shape, np.nan, self.dtype)
         try:
-            return read_layer(Gate(self.rules), layer, place, self.dtype)
+            return read_layer(self.origin.files, layer, place, self.dtype)
         except FetchError as error:
-            reason = f"a file that it names cannot be read: {error}. ({shown(layer.href)})"
-            raise invalid("url", reason, self.process) from error
+            raise self.origin.invalid(f"a file that it names cannot be read: {error}. ({shown(layer.href)})") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,13 +104,13 @@ class _Place:
         return _whole(rows), _whole(columns)
 
 
-def read_layer(gate: Gate, layer: Layer, place: _Place, dtype: str) -> NDArray[Any]:
+def read_layer(files: Files, layer: Layer, place: _Place, dtype: str) -> NDArray[Any]:
     """Return the values of a layer at the wanted centres, NaN outside of it and where there is no data.
 
     The file's own georeference counts, not that of the metadata; the metadata's no-data value counts before the
     file's.
     """
-    with open_raster(gate, layer.href) as dataset:
+    with open_raster(files, layer.href) as dataset:
         if layer.index > dataset.count:
             raise FetchError(f"it has {dataset.count} bands, but its metadata describe {layer.index}")
         crs = dataset.crs.to_wkt() if dataset.crs else layer.crs

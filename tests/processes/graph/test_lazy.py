@@ -84,7 +84,8 @@ OTHERS |= {"array_create_labeled", "fit_curve", "trim_cube"}
 OTHERS |= {"load_ml_model", "ml_fit_class_random_forest", "ml_fit_kmeans", "ml_fit_regr_random_forest"}
 OTHERS |= {"ml_predict", "save_ml_model"}
 # What comes in by URL, and geometries; tests of their own run them without letting anything compute.
-OTHERS |= {"load_geojson", "load_stac", "load_url", "filter_vector", "vector_buffer", "vector_reproject"}
+OTHERS |= {"load_geojson", "load_stac", "load_uploaded_files", "load_url", "filter_vector", "vector_buffer"}
+OTHERS |= {"vector_reproject"}
 OTHERS |= {"vector_to_random_points", "vector_to_regular_points"}
 # What processes of numbers and arrays need beside their first operand.
 OPERANDS: dict[str, dict[str, Any]] = {
