@@ -53,7 +53,7 @@ def test_equals_it_for_whatever_sensors_a_card_declares(compiled, data):
 @needs_compiler
 @settings(QUICKLY, max_examples=3)
 @given(scene=scenes())
-def test_threads_change_nothing(scene):
+def test_threads_change_nothing_beyond_rounding(scene):
     model = two_sensors()
     before = torch.get_num_threads()
     results = []
@@ -63,8 +63,9 @@ def test_threads_change_nothing(scene):
             results.append(embed(model, scene, compiled=True))
     finally:
         torch.set_num_threads(before)
-    np.testing.assert_array_equal(results[0], results[1])
-    np.testing.assert_array_equal(results[0], results[2])
+    # Not bit by bit: the few layers that are torch's sum in another order with more threads.
+    assert_same(results[1], results[0])
+    assert_same(results[2], results[0])
 
 
 @engines
