@@ -47,6 +47,10 @@ class GraphEngine(Protocol):
         """Return the categories of a process; of a stored one, those of all processes in it."""
         ...
 
+    def looks_around(self, process: str) -> bool:
+        """Whether a process, or one within it, looks at more than it is given."""
+        ...
+
 
 class GraphEngines(Protocol):
     """The graph engines of all users: each sees the predefined processes and those that the user has stored."""

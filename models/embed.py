@@ -48,8 +48,8 @@ def embed_cube(
         them here; the number depends on place and date alone. ``cube``: as published, consecutive acquisitions of
         this cube, sensors paired by the caller (all time axes of one length).
     engine : {"auto", "windows", "dense"}
-        How to compute; the numbers are the same. ``windows`` takes every window on its own, ``dense`` shares the work
-        between neighbouring pixels and dates, ``auto`` decides frame by frame which is less work.
+        How to compute; the numbers are the same. ``windows`` takes patch by patch, ``dense`` shares the work between
+        neighbouring pixels and dates, ``auto`` decides frame by frame which is less work.
     precision : {"float32", "bf16"}
         ``bf16`` rounds what goes into matrix products of the dense engine to 8 bits: faster where the device
         multiplies such numbers, and no longer exact (see `openeo-embed bench`).

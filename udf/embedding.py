@@ -160,8 +160,8 @@ def embed_block(
 def tile_side(longest: int) -> int:
     """Side of a tile in pixels for an area whose longer side is `longest`.
 
-    Sixteen tiles or more, so that all workers get some and progress shows; the halo is read again for each, but
-    computing a pixel takes far longer than reading its surroundings.
+    About sixteen tiles, so that all workers get some and progress shows, but none so small that the work on its halo
+    outweighs that on its own pixels.
     """
     return min(max(math.ceil(longest / 4), SMALLEST), LARGEST)
 

@@ -51,7 +51,14 @@ class Engine:
 
     def categories(self, process: str) -> set[str]:
         """Return the categories of a process; of a stored one, those of all processes in it."""
-        found: set[str] = set()
+        return {name for found in self._within(process) for name in found.spec.get("categories") or []}
+
+    def looks_around(self, process: str) -> bool:
+        """Whether a process, or one within it, looks at more than it is given: it must be run with its loads."""
+        return any(getattr(found.implementation, "halo_of", ()) for found in self._within(process))
+
+    def _within(self, process: str) -> Iterator[Process]:
+        """Yield the predefined process of that name; of a stored one, all predefined processes in it."""
         seen: set[str] = set()
         waiting = [process]
         while waiting:
@@ -60,10 +67,12 @@ class Engine:
                 continue
             seen.add(name)
             if name in self._registry.store["predefined"]:
-                found.update(self._registry.store["predefined"][name].spec.get("categories") or [])
+                found = self._registry.store["predefined"][name]
+                yield found
+                if found.implementation is None:  # a ready-made graph
+                    waiting.extend(names_in(found.spec).processes)
             elif name in self._registry.store.get("user", {}):
                 waiting.extend(names_in(self._registry.store["user"][name].spec).processes)
-        return found
 
 
 class _Stored(Mapping[str, Process]):

@@ -74,6 +74,18 @@ def with_parameters(
     return {"process_graph": graph, "parameters": [*declared, *added]}, names
 
 
+def with_ancestors(key: str, graph: Mapping[str, Any], declared: list[Any]) -> dict[str, Any]:
+    """Return a process whose result is one node of a graph, with all nodes that it needs."""
+    needs = dict(order_of(graph))
+    wanted, waiting = {key}, [key]
+    while waiting:
+        new = set(needs[waiting.pop()]) - wanted
+        wanted |= new
+        waiting.extend(new)
+    nodes = {name: {**graph[name], "result": name == key} for name in graph if name in wanted}
+    return {"process_graph": nodes, "parameters": declared}
+
+
 def _is_node(node: Any) -> bool:
     return (
         isinstance(node, dict) and isinstance(node.get("process_id"), str) and isinstance(node.get("arguments"), dict)

@@ -1,8 +1,9 @@
 """Trying out the nodes of a graph one by one, with lazy cubes: what one node gets wrong does not hide the others.
 
-Each node is evaluated as a graph of its own, to which the values of the nodes that it refers to are parameters. So the
-faults are those, and have the messages, with which the graph would fail when it runs: missing bands, dimensions and
-labels, extents outside of the collection, cubes that do not fit together.
+Each node is evaluated as a graph of its own, to which the values of the nodes that it refers to are parameters. A
+node that looks at more than it is given, as an embedding looks round its pixels, is evaluated with all that it needs.
+So the faults are those, and have the messages, with which the graph would fail when it runs: missing bands, dimensions
+and labels, extents outside of the collection, cubes that do not fit together.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from backend.context import GraphEngine
-from backend.graphs.flat import names_in, order_of, with_parameters
+from backend.graphs.flat import names_in, order_of, with_ancestors, with_parameters
 from backend.results import find_format
 from processes.environment import Environment
 from processes.errors import OpenEOError
@@ -64,7 +65,7 @@ class Trial:
                 logger.info("a validation took too long; the rest of the graph was not tried out")
                 return
             if all(need in self._values for need in needs) and self._is_tried(graph[key]):
-                fault = self._try(key, graph[key], needs)
+                fault = self._try(key, graph, needs)
                 if fault is not None:
                     yield key, fault
 
@@ -77,10 +78,14 @@ class Trial:
         known = {name for name, parameter in self._parameters.items() if "default" in parameter}
         return names.parameters & self._parameters.keys() <= known
 
-    def _try(self, key: str, node: Mapping[str, Any], needs: tuple[str, ...]) -> OpenEOError | None:
+    def _try(self, key: str, graph: Mapping[str, Any], needs: tuple[str, ...]) -> OpenEOError | None:
         """Evaluate one node and keep its value; return why it has none."""
-        process, names = with_parameters(key, node, needs, list(self._parameters.values()))
-        values = {name: self._values[need] for need, name in names.items()}
+        declared = list(self._parameters.values())
+        if any(self._engine.looks_around(name) for name in names_in(graph[key]).processes):
+            process, values = with_ancestors(key, graph, declared), {}
+        else:
+            process, names = with_parameters(key, graph[key], needs, declared)
+            values = {name: self._values[need] for need, name in names.items()}
         env = replace(self._env, parameters=values)
         try:
             value = self._engine.evaluate(self._engine.check(process), env)

@@ -58,6 +58,17 @@ def test_embedding_over_http_is_that_of_the_torch_level(connection, expected, tm
     np.testing.assert_allclose(ours, expected, rtol=0, atol=5e-6, equal_nan=True)
 
 
+def test_validation_looks_round_what_is_asked_for_as_the_run_does(connection):
+    """Three dates are enough to ask for; what is wrong further on is still found."""
+    cube = embedding(connection)
+    assert cube.validate() == []
+    assert cube.reduce_dimension(dimension="t", reducer="median").validate() == []
+    (fault,) = cube.process("filter_bands", data=cube, bands=["F01", "F99"]).validate()
+    assert "F99" in fault["message"]
+    lonely = embedding(connection, dates=["1999-01-01", "1999-02-01"]).validate()
+    assert lonely
+
+
 def test_embeddings_compose_with_standard_processes(connection, expected, tmp_path):
     """The median over time, and the NDVI beside it."""
     median = embedding(connection).reduce_dimension(dimension="t", reducer="median")

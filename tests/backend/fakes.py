@@ -126,6 +126,9 @@ class FakeGraphs:
     def categories(self, process: str) -> set[str]:
         return set()
 
+    def looks_around(self, process: str) -> bool:
+        return False
+
     def evaluate(self, graph: Any, env: Environment) -> Any:
         return self.values[graph["process_id"]](env, **graph.get("arguments", {}))
 
