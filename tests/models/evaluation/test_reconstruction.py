@@ -1,0 +1,68 @@
+"""Errors of the centre pixel are those of the model run window by window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from models import load_model
+from models.evaluation import Site, reconstruction_errors, take_samples
+from models.evaluation.samples import windows_of
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model("demo")
+
+
+@pytest.fixture(scope="module")
+def site():
+    random = np.random.default_rng(0)
+    times = np.datetime64("2022-01-01", "ns") + 5 * np.timedelta64(1, "D") * np.arange(13)
+    cubes = {m: random.random((c, 13, 16, 16), np.float32) for m, c in (("s1", 2), ("s2", 10))}
+    cubes["s2"][:, 3, :4] = np.nan
+    return Site(
+        name="noise",
+        cubes=cubes,
+        times={"s1": times, "s2": times},
+        land_cover=np.ones((16, 16), np.int64),
+        classes={1: "noise"},
+        fields=np.zeros((16, 16), np.int64),
+    )
+
+
+def test_errors_equal_those_of_whole_windows(model, site):
+    windows = windows_of(model, site)
+    x, gaps = {}, {}
+    for m, cube in site.cubes.items():
+        parts = []
+        for frames, row, column in zip(windows.frames[m], windows.row, windows.column, strict=True):
+            part = cube[:, frames, row : row + 15, column : column + 15]
+            fill = np.nanmean(part, axis=(1, 2, 3), keepdims=True)
+            parts.append(np.where(np.isnan(part), fill, part).swapaxes(0, 1))
+        x[m], gaps[m] = torch.from_numpy(np.stack(parts)), torch.from_numpy(windows.gaps[m])
+    with torch.inference_mode():
+        z = model.encode(x, gaps)
+        both = model.decode(model.fusion(z, torch.from_numpy(windows.delta)), gaps)
+        alone = {m: model.decoders[m](z[m], gaps[m], model.encoder(m).context) for m in z}
+    rows = reconstruction_errors(model, [site], pixels=100)
+    for m in x:
+        found = {r["of"]: r for r in rows[m]}
+        truth = x[m][:, 5, :, 7, 7]
+        assert found["all"]["n"] == len(windows) > 8
+        assert found["all"]["fusion"] == pytest.approx((both[m][:, 5, :, 7, 7] - truth).abs().mean().item(), abs=1e-5)
+        assert found["all"]["stage1"] == pytest.approx((alone[m][:, 5, :, 7, 7] - truth).abs().mean().item(), abs=1e-5)
+        assert found["noise"] == {**found["all"], "of": "noise"}
+    assert found["B02"]["constant"] == pytest.approx(0.25, abs=0.1)
+    assert found["0% to 5% missing"]["n"] == len(windows)
+
+
+def test_samples_hold_the_bands_of_their_date(model, site):
+    samples = take_samples(model, site)
+    assert samples.embedding.shape == (len(samples), 7)
+    assert len(samples) > 0
+    date = {t: i for i, t in enumerate(site.times["s2"])}
+    for i in range(0, len(samples), 5):
+        at = (slice(None), date[samples.time[i]], samples.row[i], samples.column[i])
+        np.testing.assert_array_equal(samples.bands[i], [*site.cubes["s1"][at], *site.cubes["s2"][at]])
