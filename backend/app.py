@@ -10,12 +10,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from backend.context import KEY, Context, Services
 from backend.errors import install_errors
 from backend.headers import collapse_slashes, install_headers
+from backend.metrics.requests import RequestMeters
+from backend.rooms import Room
 from backend.routes import BLUEPRINTS
 from backend.settings import Settings
+from backend.settings_checks import PLANNING
 from backend.sync.logs import RequestLogs
-
-# Validations that a web process makes at once: they take processor time, and need no login.
-VALIDATIONS = 2
 
 
 def create_app(settings: Settings, services: Services) -> Flask:
@@ -29,8 +29,9 @@ def create_app(settings: Settings, services: Services) -> Flask:
         Catalogue, processes, users and cluster that the routes use.
     """
     app = Flask("backend", static_folder=None, template_folder=None)
+    meters = RequestMeters()
     slots, logs = BoundedSemaphore(settings.sync_concurrent), RequestLogs(settings.run_folder / "logs")
-    app.extensions[KEY] = Context(settings, services, slots, logs, BoundedSemaphore(VALIDATIONS))
+    app.extensions[KEY] = Context(settings, services, slots, logs, Room(PLANNING, "checks"), meters)
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
@@ -38,6 +39,7 @@ def create_app(settings: Settings, services: Services) -> Flask:
         app.register_blueprint(blueprint)
     install_errors(app)
     install_headers(app)
+    meters.install(app)
     app.wsgi_app = collapse_slashes(app.wsgi_app)  # type: ignore[method-assign]
     if settings.proxies:
         # Address and scheme only: every proxy sets these two, while a client could smuggle in a host or a prefix.

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from flask import current_app, request
 
+from backend.metrics.requests import RequestMeters
+from backend.metrics.speeds import MemorySpeeds, Speeds
+from backend.rooms import Room
 from backend.settings import Settings
 from backend.sync.logs import RequestLogs
 from processes.fetch.rules import FetchRules
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from processes.environment import Environment, ModelCatalog
     from processes.machine_learning.store import ModelStore
     from processes.sources import Catalog
+    from udf.rules import UserCodeRules
 
 KEY = "openeo_embed"
 
@@ -65,7 +69,8 @@ class Services:
     """What the server works with, made by `backend.services.build_services` or by a test.
 
     `ml_models` gives the trained models of a user; None where none are kept.
-    `fetch` are the rules for URLs that users name.
+    `fetch` are the rules for URLs that users name, `speeds` how fast the cluster has been.
+    `udf` says whether and how users' code is run; None where it is not.
     """
 
     catalog: Catalog
@@ -81,20 +86,24 @@ class Services:
     signer: Signer
     ml_models: Callable[[str], ModelStore] | None = None
     fetch: FetchRules = field(default_factory=FetchRules)
+    udf: UserCodeRules | None = None
+    speeds: Speeds = field(default_factory=MemorySpeeds)
 
 
 @dataclass(frozen=True)
 class Context:
     """Settings and services of one application.
 
-    `slots` are the synchronous requests that it computes at once, `validating` the validations.
+    `slots` are the synchronous requests that it computes at once, `planning` is where graphs are built for validations
+    and estimates.
     """
 
     settings: Settings
     services: Services
     slots: BoundedSemaphore
     logs: RequestLogs
-    validating: BoundedSemaphore
+    planning: Room
+    meters: RequestMeters
 
     def url(self, path: str) -> str:
         """Return the absolute URL of `path`, which starts with a slash, as clients reach it."""

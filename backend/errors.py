@@ -1,7 +1,8 @@
 """The openEO form of every failure, and the one table from HTTP failures to openEO codes.
 
 `OpenEOError` carries its own code and status. Werkzeug's HTTP exceptions are translated by `HTTP_CODES`; their status
-becomes that of the openEO code. Anything else is a defect of ours: the client learns only its id, the log has the rest.
+becomes that of the openEO code. A database that does not answer and a full disk are told as such. Anything else is a
+defect of ours: the client learns only its id, the log has the rest.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import logging
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from backend.disk import disk_full, is_full
+from backend.state import is_outage, outage_error
 from processes.errors import OpenEOError
 
 logger = logging.getLogger("backend.errors")
@@ -61,6 +64,12 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _defect(error: Exception) -> Response:
+    if is_outage(error):
+        logger.warning("the database does not answer: %s", getattr(error, "orig", error))
+        return error_response(outage_error(error))
+    if is_full(error):
+        logger.error("the disk is full: %s", error)
+        return error_response(disk_full())
     identifier = g.get("request_id", "")
     logger.error("request %s %s failed (id %s)", request.method, request.path, identifier, exc_info=error)
     message = f"The server failed; its operator finds the reason in the log under the id {identifier}."

@@ -11,6 +11,8 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
+from backend.logs import about, about_nothing
+
 logger = logging.getLogger("backend.requests")
 
 EXPOSED = "Accept-Ranges, Content-Range, ETag, Link, Location, OpenEO-Costs, OpenEO-Identifier"
@@ -19,8 +21,9 @@ PREFLIGHT = {
     "Access-Control-Allow-Methods": "OPTIONS, GET, POST, PUT, PATCH, DELETE",
     "Access-Control-Max-Age": "3600",
 }
+_ID = re.compile(r"[0-9a-f]{32}")
 # Asked again and again by machines: not worth a line each.
-POLLED = {"/health", "/requests/progress"}
+POLLED = {"/health", "/ready", "/metrics", "/requests/progress"}
 # Nothing that this server answers is a page: a browser that opens an answer runs no code from it.
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -33,6 +36,7 @@ def install_headers(app: Flask) -> None:
     """Give each request an id, answer preflights, and complete the headers of all answers."""
     app.before_request(_begin)
     app.after_request(_finish)
+    app.teardown_request(lambda _: about_nothing())
 
 
 def collapse_slashes(wsgi: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
@@ -48,6 +52,7 @@ def collapse_slashes(wsgi: Callable[..., Iterable[bytes]]) -> Callable[..., Iter
 def _begin() -> Response | None:
     g.request_id = uuid.uuid4().hex
     g.started = time.monotonic()
+    about(request=g.request_id, **_job_of_path())
     if request.method != "OPTIONS":
         return None
     return Response(status=204, headers=PREFLIGHT, mimetype="application/json")
@@ -63,10 +68,18 @@ def _finish(response: Response) -> Response:
     return response
 
 
+def _job_of_path() -> dict[str, str]:
+    """Return the job that a request is about; an id that can be none is left out."""
+    job = str((request.view_args or {}).get("job_id", ""))
+    return {"job": job} if _ID.fullmatch(job) else {}
+
+
 def _log(response: Response) -> None:
     level = logging.DEBUG if request.path in POLLED else logging.INFO
     path = request.path.encode("unicode_escape").decode()  # a line break in a path starts no line of its own
     milliseconds = (time.monotonic() - g.get("started", time.monotonic())) * 1000
-    logger.log(
-        level, "%s %s %d %.0f ms %s", request.method, path[:200], response.status_code, milliseconds, g.request_id
-    )
+    if not logger.isEnabledFor(level):
+        return
+    told = (request.method, path[:200], response.status_code, milliseconds)
+    fields = dict(zip(("method", "path", "status", "milliseconds"), (*told[:3], round(milliseconds, 1)), strict=True))
+    logger.log(level, "%s %s %d %.0f ms %s", *told, g.get("request_id", ""), extra={"fields": fields})

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 import time
+from collections.abc import Iterator
+from contextvars import ContextVar, Token
+from typing import Any
 
 # Loggers of libraries that tell at `info` what only their authors want to know.
 _NOISY = (
@@ -22,9 +26,36 @@ _NOISY = (
     "alembic",
 )
 
+# What the lines of this thread are about: `request` and `job`, each an id.
+_ABOUT: ContextVar[dict[str, str] | None] = ContextVar("about", default=None)
+
+
+def about(**ids: str) -> Token[dict[str, str] | None]:
+    """Have the lines that this thread logs from now on name the request or job that they are about."""
+    return _ABOUT.set({**(_ABOUT.get() or {}), **ids})
+
+
+def about_nothing() -> None:
+    """Have the lines of this thread name nothing any more."""
+    _ABOUT.set(None)
+
+
+@contextlib.contextmanager
+def logging_about(**ids: str) -> Iterator[None]:
+    """Have the lines that this thread logs within the block name what they are about."""
+    token = about(**ids)
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (UTC), level, part, message and, when there was one, the traceback."""
+    """One JSON object per line.
+
+    It has time (UTC), level, part and message; the ids of the request or job that it is about; what the line gives as
+    `extra={"fields": ...}`; and the traceback where there is one.
+    """
 
     def __init__(self, part: str) -> None:
         super().__init__()
@@ -32,11 +63,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write `record` as a line of JSON."""
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "part": self.part,
             "message": record.getMessage(),
+            **(_ABOUT.get() or {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -9,6 +9,7 @@ from backend.jobs.opening import open_jobs
 from backend.jobs.storage import LocalStorage
 from backend.settings import Settings
 from backend.state import Database
+from backend.user_code import remove_packages
 from processes.machine_learning.store import user_store
 
 
@@ -31,4 +32,5 @@ def remove_user(settings: Settings, name: str) -> None:
             storage.remove(job)
         Workspaces(settings.files_folder, settings.file_bytes, settings.storage_bytes).delete_all(name)
         user_store(settings.ml_models_folder, name).delete_all()
+        remove_packages(settings, name)
         database.close()

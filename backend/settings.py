@@ -14,6 +14,7 @@ from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from backend.settings_checks import check_settings
 from processes.errors import OpenEOError
 from processes.fetch.rules import FetchRules
 
@@ -46,7 +47,13 @@ class Settings:
         None, "SQLAlchemy URL of the database, SQLite or PostgreSQL; default: DATA/users.sqlite"
     )
     scheduler: str | None = _setting(None, "Dask scheduler to compute on; default: started with the server")
+    tls_ca_file: str | None = _setting(None, "certificate of whoever signed those of a scheduler at tls:// (PEM)")
+    tls_client_cert: str | None = _setting(None, "certificate to show to a scheduler at tls:// (PEM)")
+    tls_client_key: str | None = _setting(None, "private key of that certificate (PEM)")
     workers: int = _setting(0, "Dask worker processes; 0: one per core, at most 8", least=0)
+    workers_most: int = _setting(0, "most Dask worker processes while tasks queue up; 0: no more than WORKERS", least=0)
+    worker_silence: float = _setting(120.0, "seconds after which a worker not heard of is started again", least=5)
+    gpus: int = _setting(-1, "GPUs to embed on, each with a Dask worker of its own; -1: all that there are", least=-1)
     threads: int = _setting(1, "threads of each Dask worker", least=1)
     worker_memory: str = _setting("auto", "memory of each Dask worker, such as 4GiB; auto: an equal share")
     web_processes: int = _setting(1, "web processes", least=1)
@@ -70,6 +77,9 @@ class Settings:
     job_attempts: int = _setting(3, "times that a batch job is begun before it fails, when its runner dies", least=1)
     job_lease: float = _setting(30.0, "seconds after which a runner that was not heard of loses its job", least=2)
     job_result_bytes: int = _setting(4096 * MIB, "largest result of a batch job in bytes", least=1)
+    job_memory_bytes: int = _setting(
+        8192 * MIB, "most memory of a runner process while it computes a batch job, in bytes", least=512 * MIB
+    )
     job_tasks: int = _setting(2_000_000, "most Dask tasks of a batch job", least=1)
     link_hours: float = _setting(24.0, "lifetime of the links to the results of batch jobs in hours", least=0.01)
     file_bytes: int = _setting(1024 * MIB, "largest file that a user may upload in bytes", least=1)
@@ -77,6 +87,26 @@ class Settings:
     fetch_hosts: str | None = _setting(
         None, "hosts that processes may read from beside public ones over https: data.lan,10.0.0.5:8080"
     )
+    result_days: float = _setting(
+        0.0, "days after which the results of a batch job are deleted; 0: when their user deletes them", least=0
+    )
+    disk_bytes: int = _setting(512 * MIB, "free bytes of the data folder's disk below which /ready says no", least=0)
+    metrics_token: str | None = _setting(
+        None, "token that /metrics asks for; default: none, and only this machine may read it"
+    )
+    udf: str = _setting(
+        "auto",
+        "users' code (run_udf); auto: run where the system can isolate it; unsafe: run even where it cannot",
+        choices=("auto", "off", "unsafe"),
+    )
+    udf_memory: int = _setting(2048 * MIB, "memory of one call of users' code in bytes", least=64 * MIB)
+    udf_seconds: float = _setting(
+        300.0, "processor time of one call of users' code in seconds; it may take twice as long", least=1
+    )
+    udf_packages: str | None = _setting(
+        None, "index (URL, or folder of wheels) of packages that users' code may ask for; default: none are installed"
+    )
+    udf_models: bool = _setting(False, "let users' code run the server's models")
     token_hours: float = _setting(24.0, "lifetime of an access token in hours", least=0.01)
     login_attempts: int = _setting(10, "failed logins per user and address before a pause", least=1)
     login_minutes: float = _setting(15.0, "length of that pause in minutes", least=0.01)
@@ -100,6 +130,11 @@ class Settings:
     def ml_models_folder(self) -> Path:
         """The folder of the models that users have trained and saved."""
         return self.data / "ml_models"
+
+    @property
+    def udf_packages_folder(self) -> Path:
+        """The folder of the packages that were installed for users' code."""
+        return self.data / "udf_packages"
 
     @property
     def files_folder(self) -> Path:
@@ -155,6 +190,7 @@ def read_settings(environ: Mapping[str, str], **flags: Any) -> Settings:
             values[item.name] = _checked(item, environ[variable], variable)
     values["data"] = Path(values.get("data", Path("data"))).expanduser().resolve()
     settings = Settings(**values)
+    check_settings(settings)
     _ = settings.fetch_rules  # hosts that are none are an error now, not at the first URL
     return settings
 

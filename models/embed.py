@@ -9,8 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from models.card import QUALITY
 from models.engine.dense import DenseEngine, Precision
-from models.engine.tiles import Tile, cut, tile_side
+from models.engine.quality import require_decoders, window_quality
+from models.engine.tiles import NO_LIMIT, Tile, each_tile, tile_side
 from models.engine.windows import BATCH, run_windows
 from models.frames import EDGE, PATCH, WindowList, cube_windows, local_windows
 from models.network import TwoStageModel
@@ -31,6 +33,7 @@ def embed_cube(
     precision: Precision = "float32",
     *,
     wanted: ArrayLike | None = None,
+    quality: bool = False,
     memory: int | None = None,
     progress: Progress | None = None,
 ) -> Cube:
@@ -55,6 +58,9 @@ def embed_cube(
         multiplies such numbers, and no longer exact (see `openeo-embed bench`).
     wanted : (t,) bool, optional
         Dates of the reference modality to embed; all by default. The others serve as context only.
+    quality : bool
+        Also return `valid_fraction` and `reconstruction_error` (see `models.engine.quality`), as two further numbers
+        after those of the embedding. Runs the decoders: on a CPU about twice the work of the embedding itself.
     memory : int, optional
         Bytes to make do with beside the cubes and the result; by default a share of what is free.
     progress : callable, optional
@@ -62,21 +68,22 @@ def embed_cube(
 
     Returns
     -------
-    (size, t, y, x) float32
+    (size, t, y, x) float32, or (size + 2, t, y, x) with `quality`
         On the reference modality's dates and the cubes' grid; NaN where there is no embedding: within 7 pixels of
         the edge, without five acquisitions on each side, or where the centre pixel is missing at that date.
 
     Raises
     ------
     ValueError
-        A modality is missing, shapes do not fit, times do not ascend, or a rule, engine or precision is not known.
+        A modality is missing, shapes do not fit, times do not ascend, a rule, engine or precision is not known, or the
+        model has no decoders for `quality`.
 
     Notes
     -----
     Method: Peters et al. 2026, arXiv 2511.11706.
     """
     return Embedder(model, engine, precision, memory=memory).embed(
-        cubes, times, frames, wanted=wanted, progress=progress
+        cubes, times, frames, wanted=wanted, quality=quality, progress=progress
     )
 
 
@@ -87,6 +94,8 @@ class Embedder:
     ----------
     compiled : bool, optional
         Whether the dense engine uses compiled kernels; by default where there are any.
+    halved : callable, optional
+        Called with the new side in pixels when a GPU's memory did not do for a tile and smaller ones are tried.
 
     See `embed_cube` for the others.
     """
@@ -99,6 +108,7 @@ class Embedder:
         *,
         memory: int | None = None,
         compiled: bool | None = None,
+        halved: Callable[[int], None] | None = None,
     ) -> None:
         if engine not in get_args(Engine):
             raise ValueError(f"engine is {engine!r}; it must be 'auto', 'windows' or 'dense'")
@@ -106,6 +116,8 @@ class Embedder:
             raise ValueError("The engine 'windows' is the exact reference: its precision is 'float32'")
         self.model = model
         self.memory = memory
+        self.halved = halved
+        self._most = NO_LIMIT  # side of a tile, as the device's memory has taught
         self._turn = threading.Lock()
         self._dense = (
             None if engine == "windows" else DenseEngine(model, precision, compiled=compiled, thrifty=engine == "auto")
@@ -123,14 +135,17 @@ class Embedder:
         frames: FrameRule = "local",
         *,
         wanted: ArrayLike | None = None,
+        quality: bool = False,
         progress: Progress | None = None,
     ) -> Cube:
         """Embed a cube; see `embed_cube`."""
         card = self.model.card
+        if quality:
+            require_decoders(self.model)
         checked, axes = _check(self.model, cubes, times)
         dates, height, width = checked[card.reference].shape[1:]
         chosen = np.ones(dates, bool) if wanted is None else np.asarray(wanted, bool)
-        out = np.full((card.size, dates, height, width), np.nan, np.float32)
+        out = np.full((card.size + len(QUALITY) * quality, dates, height, width), np.nan, np.float32)
         if min(height, width) < PATCH:
             return out
         rule = _Rule(self.model, checked, axes, frames, chosen)
@@ -138,15 +153,24 @@ class Embedder:
         side = tile_side(self.model.device, total_frames, sum(c.shape[0] for c in checked.values()), self.memory)
         inner = (height - 2 * EDGE, width - 2 * EDGE)
         bar = _Bar(progress, inner[0] * inner[1] * total_frames)
+
+        def embed_tile(tile: Tile) -> None:
+            rows, columns = (slice(s.start, s.stop + 2 * EDGE) for s in tile)
+            part = {m: c[:, :, rows, columns] for m, c in checked.items()}
+            windows = rule.windows(part)
+            if len(windows):
+                row, column = windows.row + EDGE + rows.start, windows.column + EDGE + columns.start
+                for ids, own, group in windows.by_presence():
+                    cubes = {m: part[m] for m in ids}
+                    numbers = self._run(cubes, group, bar.step(tile))
+                    out[: card.size, group.date, row[own], column[own]] = numbers.T
+                    if quality:
+                        known = window_quality(self.model, cubes, group, numbers)
+                        out[card.size :, group.date, row[own], column[own]] = known.T
+            bar.finish(tile, total_frames)
+
         with self._turn:
-            for tile in cut(*inner, side):
-                rows, columns = (slice(s.start, s.stop + 2 * EDGE) for s in tile)
-                part = {m: c[:, :, rows, columns] for m, c in checked.items()}
-                windows = rule.windows(part)
-                if len(windows):
-                    row, column = windows.row + EDGE + rows.start, windows.column + EDGE + columns.start
-                    out[:, windows.date, row, column] = self._run(part, windows, bar.step(tile)).T
-                bar.finish(tile, total_frames)
+            self._most = min(self._most, each_tile(*inner, min(side, self._most), embed_tile, self.halved))
         return out
 
     def _run(self, cubes: dict[str, Cube], windows: WindowList, step: Callable[[], None]) -> Cube:
@@ -218,7 +242,8 @@ def list_windows(
         return cube_windows(valid, times, model.card.reference, wanted, acquisitions)
     if frames == "local":
         undecided = {m: np.asarray(np.isinf(c).any(axis=0)) for m, c in cubes.items()}
-        return local_windows(valid, undecided, times, model.card.reference, wanted, model.card.reach_days)
+        optional = [m.id for m in model.card.modalities if m.optional]
+        return local_windows(valid, undecided, times, model.card.reference, wanted, model.card.reach_days, optional)
     raise ValueError(f"frames is {frames!r}; it must be 'local' or 'cube'")
 
 
@@ -231,8 +256,12 @@ def _check(
     model: TwoStageModel, cubes: Mapping[str, ArrayLike], times: Mapping[str, ArrayLike]
 ) -> tuple[dict[str, Cube], dict[str, NDArray[np.datetime64]]]:
     """Order the modalities as the card does, as arrays; raise ValueError where something does not fit."""
-    checked, axes = {}, {}
-    for m in model.card.modalities:
+    checked, axes, card = {}, {}, model.card
+    for m in card.modalities:
+        if m.optional and m.id not in cubes and card.reference in cubes:
+            nowhere = np.shape(cubes[card.reference])[2:]
+            checked[m.id], axes[m.id] = np.empty((len(m.bands), 0, *nowhere), np.float32), np.empty(0, "datetime64[ns]")
+            continue
         if m.id not in cubes or m.id not in times:
             raise ValueError(f"The model needs {m.id!r} ({', '.join(m.bands)}) in both cubes and times")
         cube, axis = np.asarray(cubes[m.id], np.float32), np.asarray(times[m.id], "datetime64[ns]")

@@ -1,8 +1,8 @@
 """Checkpoints in the published format: their names for ours, and what must be true of them.
 
-The published fusion checkpoint is a Lightning file whose `state_dict` holds two encoders, two decoders and the
-fusion. Two of its parts have no counterpart here: `bottleneck_expander`, which nothing uses, and the decoders' copies
-of the encoders' transformer and positions, which must equal the originals.
+They are Lightning files. The `state_dict` of a fusion holds two encoders, two decoders and the fusion, that of a stage
+1 one encoder and one decoder. Two parts have no counterpart here: a fusion's `bottleneck_expander`, which nothing
+uses, and copies of the encoders' transformer and positions, which must equal the originals.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.card import Modality, ModelCard, published_modalities
+from models.store import WeightsError, check_weights
 
 _LAYER = (
     (r"self_attn\.in_proj_", "qkv."),
@@ -67,31 +68,45 @@ class CheckpointError(ValueError):
 
 
 def read_published(
-    path: Path, name: str, attention: Literal["frames", "self"] = "self"
+    path: Path, name: str, attention: Literal["frames", "self"] = "self", modality: Modality | None = None
 ) -> tuple[ModelCard, dict[str, Tensor]]:
-    """Read a published fusion checkpoint: its card and its weights under our names, float32.
+    """Read a published checkpoint, of a fusion or of a stage 1: its card and its weights under our names, float32.
+
+    Parameters
+    ----------
+    modality : Modality, optional
+        For a stage 1: its sensor. By default the published one with as many channels. Tokens and bottleneck are
+        those of the checkpoint.
 
     Raises
     ------
     CheckpointError
-        The file holds anything but tensors and plain values (a pickle is never executed), lacks parts, or its
-        decoders' copies of the shared transformer differ from the encoders'.
+        The file holds anything but tensors and plain values (a pickle is never executed), lacks tensors, has others
+        or of other shapes, or its copies of the shared transformer differ.
     """
     state = _load_state(path)
-    if not any(key.startswith("enc_s2.") for key in state):
-        raise CheckpointError(
-            f"{path} holds no `enc_s2.*`: only checkpoints of the fused model can be imported, not those of stage 1"
-        )
-    weights = _translate(state)
+    fused = any(key.startswith("enc_") for key in state)
+    if not fused and not any(key.startswith("encoder.") for key in state):
+        raise CheckpointError(f"{path} holds neither `enc_s2.*` of a fusion nor `encoder.*` of a stage 1")
+    if fused and modality is not None:
+        raise CheckpointError(f"{path} is a fusion of the published sensors: it takes no modality")
+    own = modality or _sensor_of(state) if not fused else None
+    weights, names = _translate(state, own.id if own else None)
     card = ModelCard(
         name=name,
-        modalities=tuple(_with_sizes(m, weights) for m in published_modalities()),
-        reference="s2",
+        modalities=tuple(_with_sizes(m, weights) for m in ([own] if own else published_modalities())),
+        reference=own.id if own else "s2",
         attention=attention,
-        size=_size(weights, "fusion.reduce.weight"),
+        size=_size(weights, "fusion.reduce.weight") if fused else ModelCard.size,
         description=f"Imported from a checkpoint of the published format, {path.name}",
         training={"source": path.name},
+        stage="fusion" if fused else "stage1",
+        decoders=any(key.startswith(("decoders.", "heads.")) for key in weights),
     )
+    try:
+        check_weights(weights, card, str(path), names)
+    except WeightsError as error:
+        raise CheckpointError(str(error)) from error
     return card, weights
 
 
@@ -109,27 +124,41 @@ def _load_state(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _translate(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _translate(state: dict[str, Tensor], own: str | None) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The weights under our names, and the published name of each; `own` is the sensor of a stage 1."""
     weights: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
     for key, value in state.items():
         if key.startswith("bottleneck_expander."):
             continue
-        new = _our_name(key)
+        new = _our_name(key) if own is None else _our_stage1_name(key, own)
         if new in weights and not torch.equal(weights[new], value):
-            raise CheckpointError(f"{key} differs from the encoder's own copy, {new}: they must be equal")
-        weights[new] = value
-    return weights
+            raise CheckpointError(f"{key} differs from the encoder's own copy, {names[new]}: they must be equal")
+        weights[new], names[new] = value, key
+    return weights, names
 
 
 def _our_name(key: str) -> str:
     part, _, rest = key.partition(".")
     if part.startswith("enc_"):
-        return f"encoders.{part[4:]}." + _rename(rest, _ENCODER)
+        return _of_encoder(rest, part[4:])
     if part.startswith("dec_"):
-        new = _rename(rest, _DECODER)
-        owner = "encoders" if new.startswith("context.") else "decoders"
-        return f"{owner}.{part[4:]}.{new}"
+        return _of_decoder(rest, part[4:])
     return _rename(key, _FUSION)
+
+
+def _our_stage1_name(key: str, own: str) -> str:
+    part, _, rest = key.partition(".")
+    return _of_decoder(rest, own) if part == "decoder" else _of_encoder(rest if part == "encoder" else key, own)
+
+
+def _of_encoder(key: str, sensor: str) -> str:
+    return f"encoders.{sensor}." + _rename(key, _ENCODER)
+
+
+def _of_decoder(key: str, sensor: str) -> str:
+    new = _rename(key, _DECODER)
+    return f"{'encoders' if new.startswith('context.') else 'decoders'}.{sensor}.{new}"
 
 
 def _rename(key: str, rules: tuple[tuple[str, str], ...]) -> str:
@@ -138,20 +167,35 @@ def _rename(key: str, rules: tuple[tuple[str, str], ...]) -> str:
     return key
 
 
+def _sensor_of(state: dict[str, Tensor]) -> Modality:
+    """The published sensor with as many channels as a stage 1 takes."""
+    channels = _size(state, "encoder.dim_reducer.conv0.0.weight", 1)
+    for modality in published_modalities():
+        if len(modality.bands) == channels:
+            return modality
+    raise CheckpointError(
+        f"the checkpoint is of a sensor of {channels} channels, which is none of the published ones: declare it as a "
+        f"modality"
+    )
+
+
 def _with_sizes(modality: Modality, weights: dict[str, Tensor]) -> Modality:
     """Take tokens and bottleneck from the shapes: fusion checkpoints do not name them."""
     prefix = f"encoders.{modality.id}."
-    channels = weights[prefix + "frame.conv0.weight"].shape[1]
+    channels = _size(weights, prefix + "frame.conv0.weight", 1)
     if channels != len(modality.bands):
-        raise CheckpointError(f"{modality.id} has {channels} channels where {len(modality.bands)} are known by name")
-    tokens, bottleneck = (
-        _size(weights, prefix + "reduce_frames.weight"),
-        _size(weights, prefix + "bottleneck.weight"),
-    )
+        raise CheckpointError(
+            f"{modality.id} has {channels} channels in the checkpoint, but the {len(modality.bands)} bands "
+            f"{', '.join(modality.bands)}"
+        )
+    tokens, bottleneck = (_size(weights, prefix + f"{part}.weight") for part in ("reduce_frames", "bottleneck"))
     return replace(modality, tokens=tokens, bottleneck=bottleneck)
 
 
-def _size(weights: dict[str, Tensor], key: str) -> int:
+def _size(weights: dict[str, Tensor], key: str, axis: int = 0) -> int:
     if key not in weights:
         raise CheckpointError(f"the checkpoint has no counterpart of {key}")
-    return int(weights[key].shape[0])
+    shape = weights[key].shape
+    if len(shape) <= axis or not shape[axis]:
+        raise CheckpointError(f"the checkpoint's counterpart of {key} has the shape {tuple(shape)}")
+    return int(shape[axis])

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
+
+from dask.base import is_dask_collection
 
 from processes.fetch.rules import FetchRules
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from processes.graph.surroundings import Surroundings
     from processes.machine_learning.store import ModelStore
     from processes.sources import Catalog
     from udf import ModelReference
+    from udf.rules import UserCodeRules
 
 
 @dataclass(frozen=True)
@@ -40,16 +45,76 @@ class UserFiles(Protocol):
         ...
 
 
+class ResultFiles(Protocol):
+    """The files of a batch job that has finished. Picklable: workers open them again, later."""
+
+    @property
+    def assets(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is known of each file, by its name: the fields of a STAC asset, without its link."""
+        ...
+
+    def open(self, name: str) -> IO[bytes]:
+        """Open a file on disk; `OpenEOError` FileNotFound where it is gone."""
+        ...
+
+
+class UserResults(Protocol):
+    """The results of a user's own batch jobs."""
+
+    def of(self, job: str) -> ResultFiles:
+        """Return the results of a job; `OpenEOError` JobNotFound, JobNotStarted, JobNotFinished, NoDataAvailable."""
+        ...
+
+    def at(self, url: str) -> ResultFiles | None:
+        """Return the results at a URL of this back-end that the user may read; None for any other URL."""
+        ...
+
+
+# A graph whose callbacks say something for each element could fill a log without end.
+MOST_MESSAGES = 1000
+LONGEST_MESSAGE = 10_000
+
+
+def never() -> None:
+    """Stop nothing."""
+
+
 @dataclass
 class Ledger:
     """What the evaluation of one graph would cost and has said; filled while the graph is built.
 
-    `cubes` are the lazy rasters that were loaded from elsewhere than the catalogue's collections.
+    `cubes` are the lazy rasters that were loaded from elsewhere than the catalogue's collections. `said` counts the
+    messages: from the first `MOST_MESSAGES` on they are left out, and one more says so. `topic` is the name under which
+    tasks on workers send further messages. `made_by` tells which process has made a part of the Dask graph, by the
+    token at the end of the part's name.
     """
 
     embeddings: int = 0
     messages: list[dict[str, Any]] = field(default_factory=list)
     cubes: list[xr.DataArray] = field(default_factory=list)
+    said: int = 0
+    topic: str = field(default_factory=lambda: uuid4().hex)
+    runs_code: bool = False
+    made_by: dict[str, str] = field(default_factory=dict)
+
+    def has_room(self) -> bool:
+        """Whether a further message is kept."""
+        return self.said < MOST_MESSAGES
+
+    def say(self, entry: Mapping[str, Any]) -> None:
+        """Keep a message, with `level`, `message` and what else an entry of a log has; long texts are cut."""
+        self.said += 1
+        if self.said > MOST_MESSAGES + 1:
+            return
+        if self.said == MOST_MESSAGES + 1:
+            entry = {"level": "warning", "message": f"Further messages are left out: there were {MOST_MESSAGES}."}
+        self.messages.append({**entry, "message": str(entry.get("message", ""))[:LONGEST_MESSAGE]})
+
+    def trace(self, process: str, value: Any) -> None:
+        """Remember that a process has made what is new in the Dask graph of its value."""
+        graph = value.__dask_graph__() if is_dask_collection(value) else None
+        for name in getattr(graph, "layers", ()):
+            self.made_by.setdefault(str(name).rsplit("-", 1)[-1], process)
 
     def note(self, cube: xr.DataArray) -> xr.DataArray:
         """Return a cube that was loaded; a lazy one is counted."""
@@ -64,7 +129,11 @@ class Environment:
 
     `ml_models` are the trained models of the user who asks, None where none are kept.
     `files` are those that this user has uploaded, None for whoever has not logged in.
+    `results` are those of this user's batch jobs, None for whoever has not logged in.
     `fetch` are the rules under which URLs of the graph may be fetched.
+    `stop` is called before each node; it raises whatever ends the evaluation, such as that its time is up.
+    `around` is what a callback knows of the cube that it is called for, None outside of callbacks.
+    `udf` says whether and how users' code is run, None where it is not.
     """
 
     catalog: Catalog
@@ -74,7 +143,15 @@ class Environment:
     ledger: Ledger = field(default_factory=Ledger)
     ml_models: ModelStore | None = None
     files: UserFiles | None = None
+    results: UserResults | None = None
     fetch: FetchRules = field(default_factory=FetchRules)
+    stop: Callable[[], None] = never
+    around: Surroundings | None = None
+    udf: UserCodeRules | None = None
+
+    def within(self, around: Surroundings | None) -> Environment:
+        """Return the environment of a callback that is evaluated in such surroundings."""
+        return self if around is None else replace(self, around=around.within(self.around))
 
     def with_halo(self, halo: Halo | None) -> Environment:
         """Return the environment in which loads reach `halo` further."""

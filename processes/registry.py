@@ -15,10 +15,12 @@ from processes.graph.package import Process, ProcessRegistry
 from openeo_processes_dask.process_implementations import math
 
 from processes.implementations.load_collection import load_collection
+from processes.implementations.load_result import load_result
 from processes.implementations.load_stac import load_stac
 from processes.implementations.load_uploaded_files import load_uploaded_files
 from processes.implementations.load_url import load_url
 from processes.implementations.multimodal_embed import multimodal_embed
+from processes.implementations.run_udf import run_udf
 from processes.machine_learning.forests import ml_fit_class_random_forest, ml_fit_regr_random_forest
 from processes.machine_learning.kmeans import ml_fit_kmeans
 from processes.machine_learning.predict import ml_predict
@@ -207,6 +209,7 @@ OWN: Functions = {
     "load_collection": load_collection,
     "load_geojson": load_geojson,
     "load_ml_model": load_ml_model,
+    "load_result": load_result,
     "load_stac": load_stac,
     "load_uploaded_files": load_uploaded_files,
     "load_url": load_url,
@@ -216,6 +219,7 @@ OWN: Functions = {
     "ml_predict": ml_predict,
     "multimodal_embed": multimodal_embed,
     "principal_components": principal_components,
+    "run_udf": run_udf,
     "save_ml_model": save_ml_model,
     "save_result": trim.save_result,
     "vector_buffer": vector_buffer,

@@ -9,6 +9,14 @@ from typing import Any
 from processes.errors import invalid
 
 
+@dataclass(frozen=True)
+class Attachment:
+    """A further file of a result: its content, and what is known of it as a STAC asset, without its link."""
+
+    content: bytes
+    about: Mapping[str, Any]
+
+
 @dataclass(frozen=True, eq=False)
 class SaveRequest:
     """The value of a graph that ends in `save_result`: `data`, still lazy, to be written in `format`."""
@@ -20,6 +28,14 @@ class SaveRequest:
     def finish(self, computed: Any) -> Any:
         """Return what is to be written, given what `data` was computed to; where something is kept, keep it now."""
         return computed
+
+    def about(self) -> Mapping[str, Any]:
+        """Return what the result's file is beside its format, as fields of its STAC asset."""
+        return {}
+
+    def attachments(self, computed: Any, written: Any) -> Mapping[str, Attachment]:
+        """Return further files, by name; `written` is what `finish` made of `computed`."""
+        return {}
 
 
 def save_result(data: Any, format: str, options: Mapping[str, Any] | None = None) -> SaveRequest:

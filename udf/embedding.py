@@ -1,4 +1,4 @@
-"""The embedding as lazy tiles: a task holds the loaded dates of a spatial tile and seven pixels round it.
+"""The embedding as lazy tiles: a task takes the loaded dates of a spatial tile and seven pixels round it.
 
 Inside a task the engine goes through the dates in order and does no frame's work twice. Only intervals of many years
 are cut, into blocks of dates that overlap by the model's reach.
@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
+from dask.base import tokenize
 from numpy.typing import NDArray
 
+from models.card import QUALITY, Modality
 from models.frames.windows import EDGE
 from models.preprocessing import mask_clouds, preprocess
+from udf.cluster import EMBEDDING
 from udf.model_shelf import ModelReference, embedder_on_this_worker
+from udf.tiling import Tile, tiled
 
 SMALLEST, LARGEST = 16, 64  # pixels on a tile's side: the engine shares most work in large ones
 FRAMES_IN_TASK = 800  # of all sensors: 230 MB of Sentinel-1 and 2 in a tile of the largest side
@@ -30,6 +34,10 @@ class InputError(ValueError):
     """Values that cannot be what the model takes; the message says what they look like and what to do."""
 
 
+class DeviceMemoryError(MemoryError):
+    """A GPU's memory does not even do for the smallest tiles."""
+
+
 @dataclass(frozen=True)
 class SensorCube:
     """One sensor's lazy cube in physical units, on the grid of the embedding.
@@ -39,13 +47,13 @@ class SensorCube:
     values : (bands, t, y, x) dask array
         In the order of the model's card, NaN = missing.
     times : (t,) datetime64[ns], ascending
-    classes : (t, y, x) dask array, optional
-        Scene classification that masks clouds.
+    masked : bool
+        Whether `values` have one band more: the scene classification that masks clouds.
     """
 
     values: da.Array
     times: NDArray[np.datetime64]
-    classes: da.Array | None = None
+    masked: bool = False
 
 
 def embed_lazily(
@@ -55,6 +63,7 @@ def embed_lazily(
     rows: slice,
     columns: slice,
     tile: int | None = None,
+    quality: bool = False,
 ) -> da.Array:
     """Plan the embedding of a part of a cube, with all the rest of it as context.
 
@@ -67,26 +76,60 @@ def embed_lazily(
         The part of the grid to embed, with explicit ends.
     tile : int, optional
         Side of a tile in pixels; by default by `tile_side`.
+    quality : bool
+        Whether the two numbers of quality follow those of the embedding; see `models.embed_cube`.
 
     Returns
     -------
-    (size, number of wanted dates, rows, columns) dask array, float32
+    (size or size + 2, number of wanted dates, rows, columns) dask array, float32
     """
     side = tile or tile_side(max(rows.stop - rows.start, columns.stop - columns.start))
-    dates = []
-    for block in _date_blocks(model, cubes, wanted):
-        line = [[_tile(model, block, (y, x)) for x in _cuts(columns, side)] for y in _cuts(rows, side)]
-        dates.append(da.block(line))
-    whole: da.Array = da.concatenate(dates, axis=1)
-    return whole
+    blocks = _date_blocks(model, cubes, wanted)
+    arrays = [c.values for c in cubes.values()]
+    tiles = tuple(_cuts(rows, side)), tuple(_cuts(columns, side))
+    plan = _Plan(model, tuple(blocks), *tiles, arrays[0].shape[2:], quality)
+    chunks = (
+        (model.card.size + len(QUALITY) * quality,),
+        tuple(int(block.wanted.sum()) for block in blocks),
+        tuple(part.stop - part.start for part in plan.rows),
+        tuple(part.stop - part.start for part in plan.columns),
+    )
+    name = f"{EMBEDDING}-{tokenize(plan, [array.name for array in arrays])}"
+    return tiled(name, embed_block, arrays, chunks, plan)
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Some dates to embed, with the frames round them that matter."""
+    """Some dates to embed, with the frames round them that matter: the ``dates`` of each modality, and their times."""
 
-    cubes: Mapping[str, SensorCube]
+    dates: Mapping[str, slice]
+    times: Mapping[str, NDArray[np.datetime64]]
     wanted: NDArray[np.bool_]
+    masked: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which part of each modality's values a tile takes.
+
+    Called with a tile's place among the output's blocks: 0, block of dates, row, column.
+    """
+
+    model: ModelReference
+    blocks: tuple[_Block, ...]
+    rows: tuple[slice, ...]
+    columns: tuple[slice, ...]
+    size: tuple[int, int]
+    quality: bool
+
+    def __call__(self, index: tuple[int, ...]) -> Tile:
+        block, tile = self.blocks[index[1]], (self.rows[index[2]], self.columns[index[3]])
+        around = tuple(_widened(part, size) for part, size in zip(tile, self.size, strict=True))
+        inside = tuple(_relative(part, wide) for part, wide in zip(tile, around, strict=True))
+        bands = {m: slice(0, len(self.model.card.modality(m).bands) + (m in block.masked)) for m in block.dates}
+        names = list(block.times), list(block.masked)
+        about = (self.model, *names, block.times, block.wanted, inside, self.quality)
+        return Tile(tuple((bands[m], dates, *around) for m, dates in block.dates.items()), about)
 
 
 def _date_blocks(model: ModelReference, cubes: Mapping[str, SensorCube], wanted: NDArray[np.bool_]) -> list[_Block]:
@@ -95,65 +138,55 @@ def _date_blocks(model: ModelReference, cubes: Mapping[str, SensorCube], wanted:
     times, dates = cubes[model.card.reference].times, np.flatnonzero(wanted)
     n = min(math.ceil(frames / FRAMES_IN_TASK), max(len(dates), 1))
     if n == 1:
-        return [_Block(cubes, wanted)]
+        return [_block(cubes, {m: slice(0, len(c.times)) for m, c in cubes.items()}, wanted, model.card.reference)]
     reach = np.timedelta64(model.card.reach_days + PARTNER_DAYS, "D")
     blocks = []
     for part in np.array_split(dates, n):
-        near = {
-            m: slice(*np.searchsorted(c.times, [times[part[0]] - reach, times[part[-1]] + reach]))
-            for m, c in cubes.items()
-        }
+        ends = [times[part[0]] - reach, times[part[-1]] + reach]
+        near = {m: slice(*np.searchsorted(c.times, ends).tolist()) for m, c in cubes.items()}
         own = np.zeros_like(wanted)
         own[part] = True
-        blocks.append(_Block({m: _between(c, near[m]) for m, c in cubes.items()}, own[near[model.card.reference]]))
+        blocks.append(_block(cubes, near, own, model.card.reference))
     return blocks
 
 
-def _between(cube: SensorCube, dates: slice) -> SensorCube:
-    classes = None if cube.classes is None else cube.classes[dates]
-    return SensorCube(cube.values[:, dates], cube.times[dates], classes)
-
-
-def _tile(model: ModelReference, block: _Block, tile: tuple[slice, slice]) -> da.Array:
-    """One task: a tile with its halo, all frames of the block."""
-    task = dask.delayed(embed_block, pure=True, traverse=False)
-    sizes = next(iter(block.cubes.values())).values.shape[2:]
-    around = tuple(_widened(part, size) for part, size in zip(tile, sizes, strict=True))
-    inside = tuple(_relative(part, wide) for part, wide in zip(tile, around, strict=True))
-    values = {m: c.values[:, :, *around] for m, c in block.cubes.items()}
-    classes = {m: c.classes[:, *around] for m, c in block.cubes.items() if c.classes is not None}
-    times = {m: c.times for m, c in block.cubes.items()}
-    # A mapping of lazy arrays would be looked into for arrays; lists of names and arrays travel as they are.
-    part = task(
-        model, list(values), list(values.values()), list(classes), list(classes.values()), times, block.wanted, inside
-    )
-    shape = (model.card.size, int(block.wanted.sum()), *(s.stop - s.start for s in tile))
-    lazy: da.Array = da.from_delayed(part, shape, np.float32)
-    return lazy
+def _block(
+    cubes: Mapping[str, SensorCube], dates: Mapping[str, slice], wanted: NDArray[np.bool_], reference: str
+) -> _Block:
+    times = {m: c.times[dates[m]] for m, c in cubes.items()}
+    masked = tuple(m for m, c in cubes.items() if c.masked)
+    return _Block(dates, times, wanted[dates[reference]], masked)
 
 
 def embed_block(
+    arrays: list[NDArray[Any]],
     model: ModelReference,
     modalities: list[str],
-    values: list[NDArray[np.float32]],
     masked: list[str],
-    classes: list[NDArray[np.generic]],
     times: Mapping[str, NDArray[np.datetime64]],
     wanted: NDArray[np.bool_],
     inside: tuple[slice, slice],
+    quality: bool = False,
 ) -> NDArray[np.float32]:
-    """Embed one tile: mask clouds, preprocess, run the model, crop to the pixels `inside` the halo."""
-    scenes = dict(zip(masked, classes, strict=True))
+    """Embed one tile: mask clouds, preprocess, run the model, crop to the pixels `inside` the halo.
+
+    `arrays` are the values of the `modalities`; the last band of those that are `masked` is their classification.
+    """
     cubes = {}
-    for m, cube in zip(modalities, values, strict=True):
+    for m, cube in zip(modalities, arrays, strict=True):
         cube = np.asarray(cube, np.float32)
-        name = model.card.modality(m).preprocessing
-        if name == "sentinel2-reflectance":
-            _refuse_digital_numbers(cube)
-        if m in scenes:
-            cube = mask_clouds(cube, scenes[m])
-        cubes[m] = preprocess(cube, name, "local")
-    out = embedder_on_this_worker(model).embed(cubes, times, "local", wanted=wanted)
+        sensor = model.card.modality(m)
+        scene, cube = (cube[-1], cube[:-1]) if m in masked else (None, cube)
+        _refuse_digital_numbers(cube, sensor)
+        if scene is not None:
+            cube = mask_clouds(cube, scene)
+        cubes[m] = preprocess(cube, sensor.preprocessing, "local")
+    try:
+        out = embedder_on_this_worker(model).embed(cubes, times, "local", wanted=wanted, quality=quality)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which this module does not load
+            raise
+        raise DeviceMemoryError(str(error).splitlines()[0]) from None
     return out[:, wanted][:, :, *inside]
 
 
@@ -166,12 +199,14 @@ def tile_side(longest: int) -> int:
     return min(max(math.ceil(longest / 4), SMALLEST), LARGEST)
 
 
-def _refuse_digital_numbers(reflectance: NDArray[np.float32]) -> None:
+def _refuse_digital_numbers(cube: NDArray[np.float32], sensor: Modality) -> None:
+    reflectance = cube[[unit == "reflectance" for unit in sensor.band_units]]
     valid = reflectance[np.isfinite(reflectance)]
     if valid.size and np.mean(valid > BRIGHTEST) > MOSTLY:
+        bands = ", ".join(b for b, u in zip(sensor.bands, sensor.band_units, strict=True) if u == "reflectance")
         raise InputError(
-            f"The Sentinel-2 values of `data` are digital numbers, not reflectance: their median is "
-            f"{np.median(valid):.0f}. Divide them by 10000 (from processing baseline 04.00 on, subtract 1000 first)."
+            f"The values of {bands} are digital numbers, not reflectance: their median is {np.median(valid):.0f}. "
+            f"Divide them by 10000 if they are Sentinel-2's (from processing baseline 04.00 on, subtract 1000 first)."
         )
 
 

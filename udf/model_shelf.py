@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.card import ModelCard, read_card
-from models.folders import find_model, list_models
+from models.card import CardError, ModelCard, read_card
+from models.folders import ModelNotFound, list_models
+from udf.cluster import note
 
 if TYPE_CHECKING:
     from models.embed import Embedder
 
 
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 600.0
 SHARE = 0.3  # of a worker's memory: cubes in and out take the rest
 
 
@@ -42,8 +47,8 @@ class ModelShelf:
     default: str = "demo"
 
     def names(self) -> list[str]:
-        """Return the models' names, sorted."""
-        return sorted(list_models(self.folders))
+        """Return the names of the models that make embeddings, sorted."""
+        return sorted(name for name, folder in list_models(self.folders).items() if _usable(folder))
 
     def get(self, name: str | None) -> ModelReference:
         """Return a model by its registered name alone: names come from strangers and are never paths.
@@ -51,10 +56,25 @@ class ModelShelf:
         Raises
         ------
         models.folders.ModelNotFound
-            The message lists the names.
+            There is none, its card is damaged, or it makes no embeddings; the message lists the names.
         """
-        folder = find_model(_plain(name or self.default), self.folders)
-        return ModelReference(folder, read_card(folder))
+        wanted = _plain(name or self.default)
+        folder = list_models(self.folders).get(wanted)
+        card = _usable(folder) if folder else None
+        if folder is None or card is None:
+            about = "There is no model" if folder is None else "Its card is damaged, or it makes no embeddings: model"
+            raise ModelNotFound(f"{about} {wanted!r}. Models: {', '.join(self.names()) or 'none'}.")
+        return ModelReference(folder, card)
+
+
+def _usable(folder: Path) -> ModelCard | None:
+    """The card of a model that makes embeddings; None for one of stage 1, or a damaged card."""
+    try:
+        card = read_card(folder)
+    except CardError as error:
+        logger.warning("%s", error)
+        return None
+    return card if card.stage == "fusion" else None
 
 
 def _plain(name: str) -> str:
@@ -63,10 +83,14 @@ def _plain(name: str) -> str:
 
 _loaded: dict[tuple[Path, str, str], Embedder] = {}
 _lock = threading.Lock()
+_idle: threading.Timer | None = None
 
 
 def embedder_on_this_worker(reference: ModelReference) -> Embedder:
-    """Return the model on this worker's device, with its engine; loaded on first use, one at a time."""
+    """Return the model on this worker's device, with its engine.
+
+    Loaded on first use, one at a time; let go of when another is needed, or none was for `IDLE_SECONDS`.
+    """
     import torch
 
     from models import load_model
@@ -77,8 +101,33 @@ def embedder_on_this_worker(reference: ModelReference) -> Embedder:
         key = (reference.folder, reference.card.sha256, device)
         if key not in _loaded:
             _loaded.clear()
-            _loaded[key] = Embedder(load_model(reference.folder, device), memory=_share_of_worker(device))
+            network = load_model(reference.folder, device)
+            _loaded[key] = Embedder(network, memory=_share_of_worker(device), halved=_tell_halved)
+        _wait_for_idleness()
         return _loaded[key]
+
+
+def _wait_for_idleness() -> None:
+    global _idle
+    if _idle is not None:
+        _idle.cancel()
+    _idle = threading.Timer(IDLE_SECONDS, _let_go)
+    _idle.daemon = True
+    _idle.start()
+
+
+def _let_go() -> None:
+    """Forget the model; a task that still runs keeps it until it ends."""
+    import torch
+
+    with _lock:
+        _loaded.clear()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _tell_halved(side: int) -> None:
+    note("warning", f"The GPU's memory did not do for a tile; tiles of {side} x {side} pixels are tried from now on.")
 
 
 def _share_of_worker(device: str) -> int | None:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from backend.auth.attempts import LoginAttempts
@@ -27,6 +27,8 @@ DEMO = "demo"
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 1024
 _NAME = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
+# Asked by every request that needs a login: made once.
+_HOLDER = select(TOKENS.c.user).where(TOKENS.c.digest == bindparam("token"), TOKENS.c.expires > bindparam("now"))
 _WRONG = "The user name or the password is wrong."
 
 
@@ -89,8 +91,14 @@ class UserStore:
     def remove(self, name: str) -> None:
         """Remove a user and all of the user's tokens; OpenEOError UserNotFound names those there are."""
         if not self._forget(name):
-            known = ", ".join(self.names()) or "none"
-            raise OpenEOError("UserNotFound", f"There is no user {name!r}; there are: {known}.")
+            raise self._unknown(name)
+
+    def revoke(self, name: str) -> int:
+        """End all tokens of a user and return how many there were; OpenEOError UserNotFound names those there are."""
+        if name not in self.names():
+            raise self._unknown(name)
+        with self._database.writing() as connection:
+            return int(connection.execute(delete(TOKENS).where(TOKENS.c.user == name)).rowcount)
 
     def log_in(self, name: str, password: str, address: str) -> str:
         """Check a password and return a new access token.
@@ -109,9 +117,8 @@ class UserStore:
 
     def user_of(self, token: str) -> str:
         """Return the name of the user who holds `token`; OpenEOError TokenInvalid for a false or expired one."""
-        query = select(TOKENS.c.user).where(TOKENS.c.digest == _digest(token), TOKENS.c.expires > self._clock())
         with self._database.reading() as connection:
-            user = connection.execute(query).scalar()
+            user = connection.execute(_HOLDER, {"token": _digest(token), "now": self._clock()}).scalar()
         if user is None:
             raise OpenEOError("TokenInvalid", "The access token is wrong or has expired; authenticate again.")
         return str(user)
@@ -119,6 +126,10 @@ class UserStore:
     def close(self) -> None:
         """Close the connections to the database."""
         self._database.close()
+
+    def _unknown(self, name: str) -> OpenEOError:
+        known = ", ".join(self.names()) or "none"
+        return OpenEOError("UserNotFound", f"There is no user {name!r}; there are: {known}.")
 
     def _hash_of(self, name: str) -> str | None:
         with self._database.reading() as connection:

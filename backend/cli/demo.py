@@ -73,7 +73,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None:
             raise click.ClickException(f"the server ended with status {process.returncode}; see {log}")
         try:
-            if requests.get(f"{url}/health", timeout=5).ok:
+            if requests.get(f"{url}/ready", timeout=5).ok:
                 return
         except requests.ConnectionError:
             pass

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def user() -> None:
-    """Add, list and remove users."""
+    """Add, list and remove users, and end their access tokens."""
 
 
 @user.command()
@@ -38,6 +38,15 @@ def list_users(data: Path) -> None:
     """List the users' names."""
     for name in _users(data).names():
         click.echo(name)
+
+
+@user.command()
+@click.argument("name")
+@data_option
+def revoke(name: str, data: Path) -> None:
+    """End all access tokens of the user NAME, who must log in again."""
+    count = _users(data).revoke(name)
+    click.echo(f"Ended {count} access token{'' if count == 1 else 's'} of the user {name}.")
 
 
 @user.command()

@@ -41,6 +41,11 @@ class Workspaces:
         self._file_bytes = file_bytes
         self._quota = quota
 
+    @property
+    def quota(self) -> int:
+        """How many bytes a user may have altogether."""
+        return self._quota
+
     def of(self, user: str) -> list[StoredFile]:
         """Return all files of a user, sorted by path."""
         return sorted(self._files(user), key=lambda file: file.path)

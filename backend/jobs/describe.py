@@ -12,7 +12,9 @@ import numpy as np
 import rasterio.warp
 import xarray as xr
 
+from backend.jobs.dimensions import describe_dimensions
 from backend.results import ResultFormat
+from backend.results.gtiff import nodata_of
 from backend.results.raster import crs_of, is_raster, label_texts, transform_of
 from processes.errors import OpenEOError
 
@@ -37,7 +39,7 @@ def describe_file(path: Path, form: ResultFormat, value: Any) -> dict[str, Any]:
     asset["file:checksum"] = "1220" + _sha256(path)
     if isinstance(value, xr.DataArray) and "bands" in value.dims:
         asset["bands"] = [{"name": name} for name in label_texts(value, "bands")]
-    return {**asset, **_grid(value)}
+    return {**asset, **_values(value), **_grid(value), **describe_dimensions(value)}
 
 
 def extents(value: Any, loaded: Iterable[xr.DataArray]) -> dict[str, Any]:
@@ -52,6 +54,16 @@ def extents(value: Any, loaded: Iterable[xr.DataArray]) -> dict[str, Any]:
         "bbox": _bbox(cubes) or _bbox(sources),
         "interval": _interval(cubes) or _interval(sources),
     }
+
+
+def _values(value: Any) -> dict[str, Any]:
+    """Return the type of a cube's numbers, and their no-data value where integers have one."""
+    if not isinstance(value, xr.DataArray) or value.dtype.kind not in "biuf":
+        return {}
+    if value.dtype.kind == "b":  # written as 0 and 1
+        return {"data_type": "uint8"}
+    nodata = nodata_of(value.dtype, value.attrs) if value.dtype.kind in "iu" else None
+    return {"data_type": str(value.dtype), **({} if nodata is None else {"nodata": nodata})}
 
 
 def _grid(value: Any) -> dict[str, Any]:

@@ -8,20 +8,31 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from backend.jobs.model import LEVELS, Job, LogEntry
 from backend.jobs.store import JobStore
+from backend.state import is_outage
 
 logger = logging.getLogger("backend.jobs")
 
 _MORE = ("data", "path", "links", "usage")
 
 
+# So many entries wait for a database that does not answer; of more, the oldest are dropped.
+MOST_WAITING = 1_000
+
+
 class JobLog:
-    """Writes entries that are at least as severe as the job's `log_level`."""
+    """Writes entries that are at least as severe as the job's `log_level`.
+
+    A database that does not answer is no reason for a job to fail: entries wait for the next one, or for `flush`.
+    """
 
     def __init__(self, store: JobStore, job: Job) -> None:
         self._store = store
         self._job = job
+        self._waiting: list[LogEntry] = []
 
     def add(self, level: str, message: str, code: str | None = None, **more: Any) -> None:
         """Write an entry; `more` may hold data, path, links and usage."""
@@ -33,9 +44,22 @@ class JobLog:
         told, messages[:] = list(messages), []
         self._write([_entry(message) for message in told])
 
+    def flush(self) -> None:
+        """Write what waits."""
+        self._write([])
+
     def _write(self, entries: list[LogEntry]) -> None:
         least = LEVELS.index(self._job.draft.log_level)
-        self._store.log(self._job.id, [entry for entry in entries if LEVELS.index(entry.level) >= least])
+        self._waiting += [entry for entry in entries if LEVELS.index(entry.level) >= least]
+        try:
+            self._store.log(self._job.id, self._waiting)
+        except SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
+            logger.warning("job %s: its log cannot be written: %s", self._job.id, getattr(error, "orig", error))
+            del self._waiting[:-MOST_WAITING]
+        else:
+            self._waiting = []
 
 
 def _entry(message: Mapping[str, Any]) -> LogEntry:

@@ -7,6 +7,11 @@ from typing import Any
 
 from backend.jobs.model import LEVELS, Draft, Job, LogEntry
 from backend.jobs.states import JobState, Lease
+from backend.state.tables import JOBS
+
+# What lists of jobs read: asked for again and again, of many jobs.
+LISTED = [JOBS.c[name] for name in ("id", "user", "title", "description", "created", "updated", "status", "progress")]
+_PLAIN = ("status", "run", "attempts", "queued", "started", "ended", "claimed", "heartbeat", "progress")
 
 
 def columns_of_draft(draft: Draft) -> dict[str, Any]:
@@ -23,11 +28,18 @@ def columns_of_state(state: JobState) -> dict[str, Any]:
 
 def job_of(row: Any) -> Job:
     """Return the job of a row."""
-    lease = Lease(row.runner, row.lease_until) if row.runner is not None else None
-    plain = ("status", "run", "attempts", "queued", "started", "ended", "claimed", "heartbeat", "progress")
-    state = JobState(lease=lease, has_results=bool(row.has_results), **{key: getattr(row, key) for key in plain})
-    draft = Draft(row.process, row.title, row.description, row.log_level)
-    return Job(row.id, row.user, draft, row.created, row.updated, state, row.usage, row.results)
+    told = row._asdict()
+    lease = Lease(told["runner"], told["lease_until"]) if told["runner"] is not None else None
+    state = JobState(lease=lease, has_results=bool(told["has_results"]), **{key: told[key] for key in _PLAIN})
+    draft = Draft(told["process"] or {}, told["title"], told["description"], told["log_level"])
+    plain = (told["id"], told["user"], draft, told["created"], told["updated"], state)
+    return Job(*plain, told["usage"], told["results"])
+
+
+def listed_job(row: Any) -> Job:
+    """Return as much of a job as the columns `LISTED` tell."""
+    identifier, user, title, description, created, updated, status, progress = row
+    return Job(identifier, user, Draft({}, title, description), created, updated, JobState(status, progress=progress))
 
 
 def columns_of_entry(job: str, entry: LogEntry) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from backend.jobs.model import Job
 from backend.jobs.opening import open_jobs
 from backend.jobs.states import ERROR
 from backend.jobs.storage import LocalStorage
+from backend.logs import logging_about
 from backend.settings import Settings
 from backend.state import Database
+from processes.errors import OpenEOError
 
 if TYPE_CHECKING:
     from backend.jobs.work import Worker
@@ -27,6 +29,7 @@ logger = logging.getLogger("backend.jobs")
 
 POLL_SECONDS = 0.5
 SWEEP_SECONDS = 3600.0
+DAY = 86_400.0
 
 
 class Runner:
@@ -58,8 +61,8 @@ class Runner:
         while not self._stopping.is_set():
             try:
                 worked = self._turn()
-            except SQLAlchemyError as error:
-                logger.warning("the database does not answer: %s", error)
+            except (SQLAlchemyError, OpenEOError, OSError) as error:
+                logger.warning("no job can be taken up now: %s", getattr(error, "orig", error))
                 worked = False
             if not worked:
                 self._stopping.wait(POLL_SECONDS)
@@ -76,7 +79,8 @@ class Runner:
         if job is None:
             return False
         assert self._worker is not None
-        self._worker.work(job)
+        with logging_about(job=job.id):
+            self._worker.work(job)
         return True
 
     def _ready(self) -> bool:
@@ -103,4 +107,14 @@ class Runner:
     def _sweep(self) -> None:
         if time.monotonic() - self._swept > SWEEP_SECONDS:
             self._swept = time.monotonic()
-            LocalStorage(self._settings.results_folder).sweep()
+            storage = LocalStorage(self._settings.results_folder)
+            storage.sweep()
+            self._expire(storage)
+
+    def _expire(self, storage: LocalStorage) -> None:
+        """Delete results that are older than they are kept."""
+        days = self._settings.result_days
+        for job in self._jobs.expire(time.time() - days * DAY) if days else ():
+            current = self._jobs.find(job.id)  # it may have been started again, and have new ones
+            storage.remove(job.id, keep=((current and current.results) or {}).get("folder"))
+            JobLog(self._jobs, job).add("info", f"The results were deleted: they are kept for {days:g} days.")

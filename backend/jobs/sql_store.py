@@ -8,17 +8,28 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Select, and_, delete, false, func, insert, literal, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, delete, false, func, insert, select, tuple_, update
 
 from backend.jobs.claiming import claim_statement
 from backend.jobs.model import LEVELS, Draft, Job, LogEntry, job_not_found
-from backend.jobs.rows import columns_of_draft, columns_of_entry, columns_of_state, entry_of, job_of
+from backend.jobs.rows import (
+    LISTED,
+    columns_of_draft,
+    columns_of_entry,
+    columns_of_state,
+    entry_of,
+    job_of,
+    listed_job,
+)
 from backend.jobs.states import (
+    AT_REST,
     QUEUED,
     RUNNING,
+    STATUSES,
     Cancel,
     Edit,
     Event,
+    Expire,
     JobState,
     Lapse,
     LeaseLost,
@@ -26,7 +37,7 @@ from backend.jobs.states import (
     Start,
     move,
 )
-from backend.jobs.store import Limits
+from backend.jobs.store import Limits, Tally
 from backend.state import Database
 from backend.state.tables import JOB_LOGS, JOBS
 from processes.errors import OpenEOError
@@ -35,8 +46,19 @@ from processes.errors import OpenEOError
 CREATING, CLAIMING = 0x0E07, 0x0E08
 TRIES = 20
 _ID = re.compile(r"[0-9a-f]{32}")
-# What lists read: without what may be long.
-_SHORT = [literal({}, JSON).label("process") if column.name == "process" else column for column in JOBS.c]
+
+# What clients ask for again and again: statements that are made once.
+OWN = select(JOBS).where(JOBS.c.user == bindparam("owner"), JOBS.c.id == bindparam("job"))
+OWN_LIST = select(*LISTED).where(JOBS.c.user == bindparam("owner")).order_by(JOBS.c.created.desc(), JOBS.c.id.desc())
+ENTRIES = (
+    select(JOB_LOGS)
+    .where(
+        JOB_LOGS.c.job == bindparam("of_job"),
+        JOB_LOGS.c.level >= bindparam("least"),
+        JOB_LOGS.c.id > bindparam("last"),
+    )
+    .order_by(JOB_LOGS.c.id)
+)
 
 
 class SqlJobStore:
@@ -69,7 +91,11 @@ class SqlJobStore:
 
     def get(self, user: str, identifier: str) -> Job:
         """Return a user's job."""
-        return self._one(select(JOBS).where(_of(user, identifier)), identifier)
+        with self._database.reading() as connection:
+            row = connection.execute(OWN, {"owner": user, "job": _possible(identifier)}).one_or_none()
+        if row is None:
+            raise job_not_found(identifier)
+        return job_of(row)
 
     def find(self, identifier: str) -> Job | None:
         """Return a job of whomever."""
@@ -79,13 +105,13 @@ class SqlJobStore:
 
     def of(self, user: str, limit: int | None = None, after: str | None = None) -> list[Job]:
         """Return a user's jobs, the latest first."""
-        query = select(*_SHORT).where(JOBS.c.user == user)
+        query = OWN_LIST
         if after is not None:
             last = select(JOBS.c.created, JOBS.c.id).where(_of(user, after)).subquery()
             query = query.where(tuple_(JOBS.c.created, JOBS.c.id) < select(last).scalar_subquery())
-        query = query.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit)
+        query = query if limit is None else query.limit(limit)
         with self._database.reading() as connection:
-            return [job_of(row) for row in connection.execute(query)]
+            return [listed_job(row) for row in connection.execute(query, {"owner": user})]
 
     def edit(self, user: str, identifier: str, changes: Mapping[str, Any]) -> Job:
         """Change fields of a job's draft."""
@@ -122,6 +148,16 @@ class SqlJobStore:
         with self._database.reading() as connection:
             return connection.execute(select(JOBS.c.id).where(JOBS.c.status == QUEUED).limit(1)).first() is not None
 
+    def tally(self) -> Tally:
+        """Count all jobs, and tell how long the one that waits longest has been waiting."""
+        counts = select(JOBS.c.status, func.count()).group_by(JOBS.c.status)
+        oldest = select(func.min(JOBS.c.queued)).where(JOBS.c.status == QUEUED)
+        with self._database.reading() as connection:
+            found = {status: int(count) for status, count in connection.execute(counts)}
+            since = connection.execute(oldest).scalar()
+        age = 0.0 if since is None else max(0.0, self._clock() - since)
+        return Tally({status: found.get(status, 0) for status in STATUSES}, age)
+
     def claim(self, runner: str, seconds: float) -> Job | None:
         """Give the job whose turn it is to a runner: one UPDATE, beside which no other claim runs."""
         statement = claim_statement(runner, self._clock(), seconds, self._limits)
@@ -152,6 +188,19 @@ class SqlJobStore:
                 continue
         return taken
 
+    def expire(self, before: float) -> list[Job]:
+        """Take the results away from all jobs that were over before a time."""
+        old = and_(JOBS.c.has_results, JOBS.c.status.in_(AT_REST), JOBS.c.ended < before)
+        with self._database.reading() as connection:
+            identifiers = connection.execute(select(JOBS.c.id).where(old)).scalars().all()
+        expired = []
+        for identifier in identifiers:
+            try:
+                expired.append(self.report(identifier, Expire(self._clock()), results=None, result_bytes=0))
+            except Refused:  # its user has started or deleted it
+                continue
+        return expired
+
     def log(self, identifier: str, entries: Iterable[LogEntry]) -> None:
         """Append entries to a job's log."""
         rows = [columns_of_entry(identifier, entry) for entry in entries]
@@ -167,24 +216,16 @@ class SqlJobStore:
         self, identifier: str, level: str = "debug", after: str | None = None, limit: int | None = None
     ) -> list[LogEntry]:
         """Return entries of a job's log in their order."""
-        query = select(JOB_LOGS).where(JOB_LOGS.c.job == identifier, JOB_LOGS.c.level >= LEVELS.index(level))
-        if after is not None:
-            query = query.where(JOB_LOGS.c.id > int(after))
+        query = ENTRIES if limit is None else ENTRIES.limit(limit)
+        which = {"of_job": identifier, "least": LEVELS.index(level), "last": int(after or 0)}
         with self._database.reading() as connection:
-            return [entry_of(row) for row in connection.execute(query.order_by(JOB_LOGS.c.id).limit(limit))]
+            return [entry_of(row) for row in connection.execute(query, which)]
 
     def result_bytes(self, user: str) -> int:
         """Return how much room the results of a user's jobs take."""
         query = select(func.coalesce(func.sum(JOBS.c.result_bytes), 0)).where(JOBS.c.user == user)
         with self._database.reading() as connection:
             return int(connection.execute(query).scalar_one())
-
-    def _one(self, query: Select[Any], identifier: str) -> Job:
-        with self._database.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            raise job_not_found(identifier)
-        return job_of(row)
 
     def _apply(
         self,
@@ -229,6 +270,11 @@ class SqlJobStore:
 
 def _of(user: str, identifier: str) -> Any:
     return and_(JOBS.c.user == user, _is(identifier))
+
+
+def _possible(identifier: str) -> str:
+    """Return a job's id; what is none becomes nothing (PostgreSQL refuses null characters)."""
+    return identifier if _ID.fullmatch(identifier) else ""
 
 
 def _is(identifier: str) -> Any:

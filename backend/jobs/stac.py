@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from backend.jobs import dimensions
 from backend.jobs.model import Job
 from backend.jobs.states import QUEUED, RUNNING
 from backend.times import rfc3339
@@ -29,7 +30,7 @@ def collection(job: Job, signed: Signed, expires: int) -> dict[str, Any]:
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
-        "stac_extensions": EXTENSIONS if assets else [],
+        "stac_extensions": _extensions(assets) if assets else [],
         "id": job.id,
         "title": job.draft.title or f"Results of the batch job {job.id}",
         "description": job.draft.description or "What the batch job has computed.",
@@ -91,7 +92,7 @@ def _item(job: Job, identifier: str, assets: Mapping[str, Any]) -> dict[str, Any
     return {
         "type": "Feature",
         "stac_version": STAC_VERSION,
-        "stac_extensions": EXTENSIONS,
+        "stac_extensions": _extensions(assets),
         "id": identifier,
         **located,
         "properties": {"datetime": moment, **({} if moment else period), "created": rfc3339(job.updated)},
@@ -103,6 +104,11 @@ def _item(job: Job, identifier: str, assets: Mapping[str, Any]) -> dict[str, Any
 def _assets(job: Job, signed: Signed) -> dict[str, Any]:
     described = (job.results or {}).get("assets", {})
     return {name: {"href": signed(asset_path(job, name)), **about} for name, about in described.items()}
+
+
+def _extensions(assets: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    has_dimensions = any("cube:dimensions" in asset for asset in assets.values())
+    return [*EXTENSIONS, dimensions.EXTENSION] if has_dimensions else EXTENSIONS
 
 
 def _bbox(job: Job) -> list[float] | None:

@@ -4,6 +4,7 @@ created -> queued -> running -> finished | error
 queued, running -> (cancel) -> created, or canceled where there are results already
 running -> (lease lapsed, cluster gone) -> queued, or error after the last attempt
 created, canceled, finished, error -> (start) -> queued, a new run
+canceled, finished -> (results expire) -> created
 """
 
 from __future__ import annotations
@@ -144,7 +145,14 @@ class Edit:
     now: float
 
 
-Event = Start | Claim | Beat | Produce | Finish | Fail | Release | Lapse | Cancel | Edit
+@dataclass(frozen=True)
+class Expire:
+    """The results have been kept for as long as the operator wants to; without them a job is as if never started."""
+
+    now: float
+
+
+Event = Start | Claim | Beat | Produce | Finish | Fail | Release | Lapse | Cancel | Edit | Expire
 
 
 class Refused(Exception):
@@ -180,6 +188,8 @@ def move(state: JobState, event: Event, most_attempts: int) -> JobState:
         if state.status not in AT_REST:
             raise Refused(f"the job is {state.status}")
         return state
+    if isinstance(event, Expire):
+        return _expire(state)
     if isinstance(event, Lapse):
         if state.status != RUNNING or state.lease is None or state.lease.until >= event.now:
             raise Refused("the lease has not lapsed")
@@ -213,6 +223,14 @@ def _cancel(state: JobState, event: Cancel) -> JobState:
     if state.has_results:
         return replace(state, status=CANCELED, lease=None, ended=event.now)
     return replace(state, status=CREATED, lease=None, queued=None, started=None, ended=None, progress=0.0)
+
+
+def _expire(state: JobState) -> JobState:
+    if state.status not in AT_REST or not state.has_results:
+        raise Refused("the job has no results, or a runner")
+    if state.status == ERROR:
+        return replace(state, has_results=False)
+    return replace(state, status=CREATED, has_results=False, progress=0.0, queued=None, started=None, ended=None)
 
 
 def _by_runner(state: JobState, event: Beat | Produce | Finish | Fail | Release, most_attempts: int) -> JobState:

@@ -20,6 +20,14 @@ class Limits:
     kept: int = 10_000
 
 
+@dataclass(frozen=True)
+class Tally:
+    """All jobs in numbers: how many there are of each status, and seconds since the oldest waiting one was queued."""
+
+    by_status: Mapping[str, int]
+    queue_age: float
+
+
 class JobStore(Protocol):
     """Jobs and their logs. Whatever takes a `user` raises OpenEOError JobNotFound for another user's job."""
 
@@ -38,7 +46,7 @@ class JobStore(Protocol):
     def of(self, user: str, limit: int | None = None, after: str | None = None) -> list[Job]:
         """Return a user's jobs, the latest first, at most `limit` of them, from the one after the job `after`.
 
-        They come without their processes, which may be long.
+        They come with what lists tell: title and description, times, status and progress.
         """
         ...
 
@@ -66,6 +74,10 @@ class JobStore(Protocol):
         """Return whether a job is queued."""
         ...
 
+    def tally(self) -> Tally:
+        """Count the jobs of all users by status, and tell how long the one that waits longest has been waiting."""
+        ...
+
     def claim(self, runner: str, seconds: float) -> Job | None:
         """Give the job whose turn it is to a runner for `seconds`; None where none may run.
 
@@ -86,6 +98,10 @@ class JobStore(Protocol):
 
     def take_back(self) -> list[Job]:
         """Take all jobs whose lease has lapsed from their runners, and return them in their new state."""
+        ...
+
+    def expire(self, before: float) -> list[Job]:
+        """Take the results away from all jobs that were over before that time, and return these in their new state."""
         ...
 
     def log(self, identifier: str, entries: Iterable[LogEntry]) -> None:

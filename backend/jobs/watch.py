@@ -5,19 +5,24 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
 from backend.jobs.model import Job
-from backend.sync.cluster import Cluster
+from backend.sync.cluster import Cluster, Progress
+from backend.sync.estimate import REMEDY
 from processes.errors import OpenEOError
 
 MIB = 2**20
 SECONDS = 1.0
 # The rest of the way is writing and describing the files.
 COMPUTED = 98.0
+# The log tells of progress when there is so much more of it, and not more often.
+TOLD_PERCENT, TOLD_SECONDS = 10.0, 5.0
 
 
 @dataclass
@@ -31,6 +36,8 @@ class JobRun:
     started: float = field(default_factory=time.time)
     progress: float = 0.0
     tasks: int = 0
+    memory_limit: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
     worker_memory: int = 0
     runner_memory: int = 0
 
@@ -39,6 +46,15 @@ class JobRun:
         """Whose job it is."""
         return self.job.user
 
+    def check(self) -> None:
+        """Raise OpenEOError ProcessGraphComplexity where the runner has outgrown its memory."""
+        if self.memory_limit is not None and self.runner_memory > self.memory_limit:
+            message = (
+                f"The batch job took {self.runner_memory / MIB:.0f} MiB of memory in its runner, which may have "
+                f"{self.memory_limit / MIB:.0f} MiB (OPENEO_EMBED_JOB_MEMORY_BYTES). {REMEDY}"
+            )
+            raise OpenEOError("ProcessGraphComplexity", message)
+
     def usage(self) -> dict[str, Any]:
         """Return what the attempt has used, as the API writes it."""
         return {
@@ -46,6 +62,7 @@ class JobRun:
             "max_worker_memory": {"value": round(self.worker_memory / MIB), "unit": "mb"},
             "max_runner_memory": {"value": round(self.runner_memory / MIB), "unit": "mb"},
             "tasks": {"value": self.tasks, "unit": "tasks"},
+            "computing": {"value": round(sum(self.seconds.values()), 1), "unit": "thread-seconds"},
         }
 
     def __str__(self) -> str:
@@ -55,13 +72,15 @@ class JobRun:
 
 
 class Watch:
-    """Looks after a run for as long as the block runs."""
+    """Looks after a run for as long as the block runs; `tell` is told, now and then, how far it is."""
 
-    def __init__(self, run: JobRun, cluster: Cluster) -> None:
+    def __init__(self, run: JobRun, cluster: Cluster, tell: Callable[[str], None] = lambda _: None) -> None:
         self._run = run
         self._cluster = cluster
+        self._tell = tell
+        self._told, self._told_at = 0.0, time.monotonic()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="watch", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._keep,), name="watch", daemon=True)
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -82,6 +101,13 @@ class Watch:
             return
         for item in mine:
             run.progress = max(run.progress, COMPUTED * item.done / item.total if item.total else 0.0)
+            self._tell_progress(item)
+
+    def _tell_progress(self, item: Progress) -> None:
+        now = time.monotonic()
+        if self._run.progress >= self._told + TOLD_PERCENT and now >= self._told_at + TOLD_SECONDS:
+            self._told, self._told_at = self._run.progress, now
+            self._tell(f"{self._run.progress:.0f} % done: {item.done} of {item.total} Dask tasks.")
 
     def _keep(self) -> None:
         while not self._over.wait(SECONDS):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import logging
 import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.disk import disk_full, is_full, writing_to
+from backend.files.quota import require_room
 from backend.jobs.describe import describe_file, extents, total_bytes
 from backend.jobs.joblog import JobLog
 from backend.jobs.lease import Lease, Stopping
@@ -16,8 +20,10 @@ from backend.jobs.model import Job
 from backend.jobs.states import Fail, Finish, LeaseLost, Produce, Release
 from backend.jobs.storage import ResultStorage
 from backend.jobs.watch import COMPUTED, JobRun, Watch
+from backend.metrics.accounting import timings
+from backend.state import is_outage, outage_error
 from backend.sync.estimate import check_job
-from backend.sync.run import Prepared, prepare
+from backend.sync.run import Prepared, account, compute, prepare
 from processes.environment import Ledger
 from processes.errors import OpenEOError
 
@@ -41,25 +47,30 @@ class Worker:
     def work(self, job: Job) -> None:
         """Compute a job that was claimed, and report how it went."""
         log = JobLog(self._jobs, job)
-        run = JobRun(job)
+        run = JobRun(job, memory_limit=self._settings.job_memory_bytes)
         seconds, limit = self._settings.job_lease, self._settings.job_seconds
         ledger = Ledger()
-        watch = Watch(run, self._services.cluster)
-        with Lease(self._jobs, job, seconds, limit, lambda: run.progress, self._stopping) as lease, watch:
+        # A log of its own: the watch writes beside the work.
+        aside = JobLog(self._jobs, job)
+        watch = Watch(run, self._services.cluster, lambda message: aside.add("info", message))
+        with Lease(self._jobs, job, seconds, limit, lambda: run.progress, run.check, self._stopping) as lease, watch:
             try:
                 self._do(run, log, lease, ledger)
                 watch.look()
                 usage = run.usage()
+                if run.seconds:
+                    log.add("info", timings(run.seconds), data=run.seconds)
                 log.add("info", f"Finished: {run}.", usage=usage)
-                self._jobs.report(job.id, Finish(lease.runner, time.time()), usage=usage)
+                lease.insist(lambda: self._jobs.report(job.id, Finish(lease.runner, time.time()), usage=usage))
+                log.flush()
             except LeaseLost as lost:
                 logger.info("job %s is given up: %s", job.id, lost)
             except Stopping:
                 log.add("info", "The runner was stopped; the job waits for the next one.")
-                self._report(job, Release(lease.runner, time.time()))
+                self._release(job, lease)
             except Exception as error:
                 log.told(ledger.messages)
-                self._fail(job, log, lease.runner, _as_told(error, job))
+                self._fail(job, log, lease, _as_told(error, job))
 
     def _do(self, run: JobRun, log: JobLog, lease: Lease, ledger: Ledger) -> None:
         job = run.job
@@ -68,13 +79,14 @@ class Worker:
         else:
             self._storage.remove(job.id)
             log.add("info", f"The computation has begun (attempt {job.state.attempts}).")
-            prepared = prepare(self._services, job.draft.process, job.user, ledger)
+            prepared = prepare(self._services, job.draft.process, job.user, ledger, lease)
             log.told(ledger.messages)
             run.tasks = prepared.cost.tasks
             check_job(prepared.cost, self._settings)
             log.add("info", f"To be done: {prepared.cost}.")
             lease.check()
-            computed = self._services.cluster.compute(run, prepared.data, lease)
+            computed = compute(self._services, run, prepared, ledger, lease)
+            run.seconds = account(self._services, run, prepared.cost, ledger)
             log.add("info", f"Computed in {time.time() - run.started:.1f} s; writing the results.")
             lease.check()
             run.progress = COMPUTED
@@ -87,55 +99,65 @@ class Worker:
         folder = f"{job.state.run}-{job.state.attempts}"
         with self._storage.draft(job.id) as draft:
             path = draft / f"result{prepared.form.suffix}"
-            value = prepared.write(computed, path)
-            assets = {path.name: describe_file(path, prepared.form, value)}
+            with writing_to(draft):
+                value = prepared.write(computed, path)
+                assets = {path.name: {**describe_file(path, prepared.form, value), **prepared.request.about()}}
+                for name, attached in prepared.request.attachments(computed, value).items():
+                    (draft / name).write_bytes(attached.content)
+                    assets[name] = {"title": name, **attached.about}
             size = total_bytes(assets)
-            self._check_room(job.user, size)
+            lease.insist(lambda: require_room(self._services, job.user, size, "The results take"))
             results = {"folder": folder, "assets": assets, **extents(value, prepared.loaded)}
             lease.check()
             self._storage.publish(draft, job.id, folder)
         try:
             event = Produce(lease.runner, time.time())
-            self._jobs.report(job.id, event, results=results, result_bytes=size)
+            lease.insist(lambda: self._jobs.report(job.id, event, results=results, result_bytes=size))
         except LeaseLost:
-            current = self._jobs.find(job.id)
-            self._storage.remove(job.id, keep=((current and current.results) or {}).get("folder"))
+            self._forget_files(job)
             raise
 
-    def _check_room(self, user: str, size: int) -> None:
-        used = self._services.files.used(user) + self._jobs.result_bytes(user)
-        if used + size > self._settings.storage_bytes:
-            message = (
-                f"The results take {size} bytes, but of your {self._settings.storage_bytes} bytes {used} are taken. "
-                "Delete batch jobs or files that you need no more."
-            )
-            raise OpenEOError("StorageQuotaExceeded", message)
+    def _forget_files(self, job: Job) -> None:
+        """Remove the files of a run that is no more this runner's; where nobody can say whose, the next run does."""
+        with contextlib.suppress(SQLAlchemyError):
+            current = self._jobs.find(job.id)
+            self._storage.remove(job.id, keep=((current and current.results) or {}).get("folder"))
 
-    def _fail(self, job: Job, log: JobLog, runner: str, error: OpenEOError) -> None:
-        """Report a failure; where the cluster was the reason, the job is tried again."""
+    def _fail(self, job: Job, log: JobLog, lease: Lease, error: OpenEOError) -> None:
+        """Report a failure; where the cluster or the database was the reason, the job is tried again.
+
+        The log has the reason before the status says that there is one.
+        """
         passing = error.code == "InfrastructureBusy"
-        after = self._report(job, Fail(runner, time.time(), passing))
-        if after is None:
-            return
-        if after.state.status == "error":
-            log.add("error", error.message, error.code)
-        else:
-            log.add("warning", f"{error.message} The job waits for the next attempt.", error.code)
-
-    def _report(self, job: Job, event: Fail | Release) -> Job | None:
+        event = Fail(lease.runner, time.time(), passing)
         try:
-            return self._jobs.report(job.id, event)
+            lease.check_held()
+            if passing and job.state.attempts < self._settings.job_attempts:
+                log.add("warning", f"{error.message} The job waits for the next attempt.", error.code)
+            else:
+                log.add("error", error.message, error.code)
+            lease.insist(lambda: self._jobs.report(job.id, event))
+            log.flush()
         except LeaseLost as lost:
             logger.info("job %s is given up: %s", job.id, lost)
-            return None
+
+    def _release(self, job: Job, lease: Lease) -> None:
+        """Give the job back; without a database it is taken back when the lease lapses."""
+        try:
+            self._jobs.report(job.id, Release(lease.runner, time.time()))
+        except (LeaseLost, SQLAlchemyError) as lost:
+            logger.info("job %s is given up: %s", job.id, lost)
 
 
 def _as_told(error: Exception, job: Job) -> OpenEOError:
     """Return a failure as its user is told; of a defect the user learns only the id under which it is logged."""
     if isinstance(error, OpenEOError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OpenEOError("StorageFailure", "The server's disk is full; its operator must make room.")
+    if is_full(error):
+        return disk_full()
+    if is_outage(error):
+        logger.warning("job %s: the database does not answer: %s", job.id, getattr(error, "orig", error))
+        return outage_error(error)
     identifier = uuid.uuid4().hex
     logger.error("job %s failed (id %s)", job.id, identifier, exc_info=error)
     reason = f"The server failed; its operator finds the reason in the log under the id {identifier}."

@@ -11,9 +11,10 @@ from backend.results.json_format import Json
 from backend.results.netcdf import NetCDF
 from backend.results.png import Png
 from backend.results.raster import is_raster
+from backend.results.vectors import GeoJson, GeoParquet
 from processes.errors import OpenEOError
 
-FORMATS: tuple[ResultFormat, ...] = (GTiff(), NetCDF(), Png(), Json(), Csv())
+FORMATS: tuple[ResultFormat, ...] = (GTiff(), NetCDF(), Png(), Json(), Csv(), GeoJson(), GeoParquet())
 
 __all__ = ["FORMATS", "ResultFormat", "default_format", "find_format", "options_text"]
 

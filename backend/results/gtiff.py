@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio.errors import RasterioError
 
 from backend.results.base import Option, Options, check_options, unsuitable
 from backend.results.raster import Layers, check_raster, layers_of
+from processes.errors import OpenEOError
+
+logger = logging.getLogger("backend.results")
 
 BLOCK = 512
 # TIFF counts its samples in 16 bits.
@@ -47,20 +53,22 @@ class GTiff:
         layers = layers_of(value, self.name)
         values = _storable(layers.values)
         plain = path.with_suffix(".plain.tif")
-        _write_plain(values, layers, nodata_of(values.dtype, value.attrs), plain)
-        resampling = "AVERAGE" if values.dtype.kind == "f" else "NEAREST"
-        # Several threads compress; the file is the same.
-        rasterio.shutil.copy(
-            plain,
-            path,
-            driver="COG",
-            compress="DEFLATE",
-            predictor="YES",
-            blocksize=BLOCK,
-            overview_resampling=resampling,
-            bigtiff="IF_SAFER",
-            num_threads="ALL_CPUS",
-        )
+        with _storing():
+            _write_plain(values, layers, nodata_of(values.dtype, value.attrs), plain)
+            resampling = "AVERAGE" if values.dtype.kind == "f" else "NEAREST"
+            # Several threads compress; the file is the same.
+            rasterio.shutil.copy(
+                plain,
+                path,
+                driver="COG",
+                compress="DEFLATE",
+                predictor="YES",
+                blocksize=BLOCK,
+                overview_resampling=resampling,
+                bigtiff="IF_SAFER",
+                num_threads="ALL_CPUS",
+            )
+        _verify(path, values)
         plain.unlink()
 
 
@@ -101,6 +109,34 @@ def _write_plain(values: np.ndarray[Any, Any], layers: Layers, nodata: float | N
             file.write(band, index)
             file.set_band_description(index, name)
             file.update_tags(index, **statistics(band, nodata))
+
+
+@contextlib.contextmanager
+def _storing() -> Iterator[None]:
+    """Tell what GDAL cannot write or read back; OpenEOError StorageFailure."""
+    try:
+        yield
+    except RasterioError as error:
+        logger.error("GDAL cannot write a GeoTIFF", exc_info=error)
+        raise _not_whole() from error
+
+
+def _verify(path: Path, values: np.ndarray[Any, Any]) -> None:
+    """Read a file back, overviews too: on a full disk GDAL leaves out tiles and says nothing."""
+    with _storing():
+        with rasterio.open(path) as file:
+            if not all(np.array_equal(file.read(i + 1), band, equal_nan=True) for i, band in enumerate(values)):
+                raise _not_whole()
+            levels = len(file.overviews(1))
+        for level in range(levels):
+            with rasterio.open(path, overview_level=level) as file:
+                for index in file.indexes:
+                    file.read(index)
+
+
+def _not_whole() -> OpenEOError:
+    message = "The result could not be stored whole: the server's disk is full or damaged; its operator must look."
+    return OpenEOError("StorageFailure", message)
 
 
 def _storable(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -9,6 +9,7 @@ from backend.routes.health import blueprint as health
 from backend.routes.job_logs import blueprint as job_logs
 from backend.routes.job_results import blueprint as job_results
 from backend.routes.jobs import blueprint as jobs
+from backend.routes.metrics import blueprint as metrics
 from backend.routes.process_graphs import blueprint as process_graphs
 from backend.routes.processes import blueprint as processes
 from backend.routes.requests import blueprint as requests
@@ -30,4 +31,5 @@ BLUEPRINTS = (
     job_logs,
     files,
     health,
+    metrics,
 )

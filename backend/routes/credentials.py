@@ -8,6 +8,7 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from backend.auth import authenticated, basic_credentials
 from backend.context import current
+from backend.files.quota import used_bytes
 
 blueprint = Blueprint("credentials", __name__)
 
@@ -23,8 +24,8 @@ def basic() -> Response:
 @blueprint.get("/me")
 @authenticated
 def me() -> dict[str, Any]:
-    """Describe the user who asks, and the room that is left for the user's files and results."""
+    """Describe the user who asks, and the room that is left for the user's files, results and models."""
     context = current()
     quota = context.settings.storage_bytes
-    used = context.services.files.used(g.user) + context.services.jobs.result_bytes(g.user)
+    used = used_bytes(context.services, g.user)
     return {"user_id": g.user, "name": g.user, "storage": {"free": max(0, quota - used), "quota": quota}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -9,13 +10,19 @@ from flask import Blueprint, Response, g, request
 
 from backend.auth import authenticated
 from backend.body import json_object
-from backend.context import current
+from backend.context import Context, current
 from backend.jobs.model import Draft, LogEntry
 from backend.jobs.views import job_details, job_summary
+from backend.metrics.speeds import BYTES, EMBEDDINGS
 from backend.parsing import JobChanges, JobFields, NewJob, check_editable, parse
 from backend.routes.paging import limit_parameter, page_links
+from backend.sync.deadline import Deadline, hang_up_of
+from backend.sync.estimate import Estimate
 from backend.sync.run import prepare
 from processes.environment import Ledger
+
+# Seconds that an estimate waits for its turn, and that it may take.
+PATIENCE, ESTIMATE_SECONDS = 5.0, 60.0
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -80,11 +87,24 @@ def delete(job_id: str) -> Response:
 @authenticated
 def estimate(job_id: str) -> dict[str, Any]:
     """Tell what a job would load, embed and produce; nothing is computed."""
-    services = current().services
-    job = services.jobs.get(g.user, job_id)
-    cost = prepare(services, job.draft.process, g.user, Ledger()).cost
-    measures = {"loaded_bytes": cost.loaded_bytes, "embeddings": cost.embeddings, "tasks": cost.tasks}
-    return {"costs": 0, "size": cost.result_bytes, **measures}
+    context = current()
+    job = context.services.jobs.get(g.user, job_id)
+    deadline = Deadline(ESTIMATE_SECONDS, hang_up_of(request.environ))
+    with context.planning.entered(PATIENCE):
+        cost = prepare(context.services, job.draft.process, g.user, Ledger(), deadline).cost
+    measures = {name: getattr(cost, name) for name in ("pixels", "dates", "loaded_bytes", "embeddings", "tasks")}
+    return {"costs": 0, "size": cost.result_bytes, **measures, **_duration(context, cost)}
+
+
+def _duration(context: Context, cost: Estimate) -> dict[str, Any]:
+    """Tell how long a job takes once it runs, and in how many computations that speed was measured."""
+    threads = context.services.cluster.threads()
+    if not threads:
+        return {}
+    speeds = context.services.speeds.all()
+    runs = speeds[EMBEDDINGS if cost.embeddings else BYTES].runs
+    seconds = max(1, math.ceil(cost.seconds(speeds, threads)))
+    return {"duration": f"PT{seconds}S", "threads": threads, "measured_runs": runs}
 
 
 def _warn(job_id: str, asked: JobFields) -> None:

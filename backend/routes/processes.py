@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from backend.context import current
+from backend.user_code import runtimes
 
 blueprint = Blueprint("processes", __name__)
 
@@ -20,8 +21,8 @@ def processes() -> dict[str, Any]:
 
 @blueprint.get("/udf_runtimes")
 def udf_runtimes() -> dict[str, Any]:
-    """List the languages of user-defined functions: none."""
-    return {}
+    """List the languages of user-defined functions, with their libraries; none where no code of users is run."""
+    return runtimes(current().services.udf)
 
 
 @blueprint.get("/service_types")

@@ -26,11 +26,6 @@ def validation() -> dict[str, Any]:
         raise OpenEOError("ProcessGraphMissing", "The request body must hold an object `process_graph`.")
     user = token_user() if "Authorization" in request.headers else None
     context = current()
-    if not context.validating.acquire(timeout=PATIENCE):
-        message = "The server checks as many process graphs as it can; try again in a minute."
-        raise OpenEOError("InfrastructureBusy", message)
-    try:
+    with context.planning.entered(PATIENCE):
         faults = find_faults(context.services, process, user)
-    finally:
-        context.validating.release()
     return {"errors": [{"id": g.request_id, "code": fault.code, "message": fault.message} for fault in faults]}

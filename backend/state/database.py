@@ -18,6 +18,16 @@ from processes.errors import OpenEOError
 logger = logging.getLogger("backend.state")
 
 BUSY_SECONDS = 10
+# Of PostgreSQL: a server that is gone without a word is noticed within half a minute, not after the system's hours.
+POSTGRES = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+# Connections that are kept open: as many as a web process has threads by default, each opened when it is first needed.
+POOL = 16
 WRITING = "openeo_embed_writing"
 
 
@@ -41,7 +51,16 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self._attempt(lambda: _make_private(self.url.database))
-        self.engine: Engine = create_engine(self.url, pool_pre_ping=not self.is_sqlite)
+        # What the URL says wins.
+        given = {} if self.is_sqlite else {key: value for key, value in POSTGRES.items() if key not in self.url.query}
+        self.engine: Engine = create_engine(
+            # What is written is nobody's business who reads the log.
+            self.url,
+            pool_pre_ping=not self.is_sqlite,
+            pool_size=POOL,
+            connect_args=given,
+            hide_parameters=True,
+        )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)

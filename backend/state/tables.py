@@ -82,6 +82,18 @@ JOBS = Table(
     Column("results", JSON(none_as_null=True)),
     Column("result_bytes", BigInteger, nullable=False),
     Index("ix_jobs_status_queued", "status", "queued"),
+    Index("ix_jobs_user_created", "user", "created", "id"),
+)
+SPEEDS = Table(
+    "speeds",
+    METADATA,
+    Column("cluster", String(128), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("runs", Integer, nullable=False),
+    Column("amount", Double, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("total_amount", Double, nullable=False),
+    Column("total_seconds", Double, nullable=False),
 )
 JOB_LOGS = Table(
     "job_logs",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from processes.errors import OpenEOError
 
 # The last migration; a test compares it with the folder of migrations, so that opening need not read that folder.
-HEAD = "0002"
+HEAD = "0003"
 LOCK = 0x0E05  # any number that all servers agree on
 
 

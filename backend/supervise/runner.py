@@ -6,12 +6,14 @@ import signal
 import threading
 
 from backend.supervise.orders import Orders
+from backend.supervise.priority import give_way
 
 
 def run_runner(orders: Orders) -> None:
     """Run jobs until told to stop."""
     from backend.jobs.runner import Runner
 
+    give_way()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -96,11 +96,11 @@ class Supervisor:
             raise OpenEOError("StartFailed", f"The part {child.role} ended {GIVE_UP} times at start; the log says why.")
 
     def _answers(self) -> bool:
-        """Whether `/health` says that the server can compute."""
+        """Whether `/ready` says that the server can compute."""
         host, port = self._address
         connection = http.client.HTTPConnection(_reachable(host), port, timeout=1)
         try:
-            connection.request("GET", "/health")
+            connection.request("GET", "/ready")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False

@@ -10,6 +10,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
+from backend.metrics.requests import share
 from backend.supervise.orders import Orders
 
 logger = logging.getLogger("backend.supervise")
@@ -69,4 +70,5 @@ def run_web(orders: Orders) -> None:
     # Gunicorn reads these on its own; nothing but `Settings` tells this server what to do.
     os.environ.pop("GUNICORN_CMD_ARGS", None)
     os.environ.pop("WEB_CONCURRENCY", None)
+    share(orders.settings.run_folder / "metrics")
     _WebServer(orders).run()

@@ -3,66 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import sys
-from typing import Any
 
-from backend.settings import Settings
-from backend.supervise import worker
+from backend.supervise.devices import find_gpus
 from backend.supervise.orders import Orders
+from backend.supervise.plan import cpu_worker, gpu_workers, most_workers, worker_count
+from backend.supervise.pool import Pool
+from backend.supervise.priority import give_way
 from backend.supervise.signals import stop_event
-
-MOST_WORKERS = 8
-CLOSE_SECONDS = 3.0
+from processes.errors import OpenEOError
 
 
 def run_workers(orders: Orders) -> None:
     """Run the workers until told to stop, or until they lost the scheduler: then the supervisor starts them anew."""
-    asyncio.run(_run(orders))
-
-
-def worker_count(settings: Settings, cores: int) -> int:
-    """Return how many worker processes to start on a machine with that many cores."""
-    return settings.workers or max(1, min(MOST_WORKERS, cores // settings.threads))
+    give_way()
+    try:
+        asyncio.run(_run(orders))
+    except OpenEOError as error:
+        sys.exit(error.message)
 
 
 async def _run(orders: Orders) -> None:
-    import dask
     from dask.system import CPU_COUNT
-
-    stop = asyncio.create_task(stop_event().wait())
-    settings = orders.settings
-    log = {"log_format": settings.log_format, "level": settings.log_level}
-    dask.config.set({"distributed.worker.http.routes": [], worker.LOG: log})
-    nannies = [_nanny(orders, index) for index in range(worker_count(settings, CPU_COUNT))]
-    try:
-        await asyncio.gather(*nannies)
-        ended = [asyncio.create_task(nanny.finished()) for nanny in nannies]
-        await asyncio.wait([stop, *ended], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(
-                asyncio.gather(*(nanny.close(timeout=CLOSE_SECONDS) for nanny in nannies)), CLOSE_SECONDS
-            )
-    if not stop.done():
-        sys.exit("a Dask worker ended for good")
-
-
-def _nanny(orders: Orders, index: int) -> Any:
-    from dask.system import CPU_COUNT
-    from distributed import Nanny
     from distributed.system import MEMORY_LIMIT
 
     settings = orders.settings
-    count = worker_count(settings, CPU_COUNT)
-    memory = int(MEMORY_LIMIT * 0.9 / count) if settings.worker_memory == "auto" else settings.worker_memory
-    return Nanny(
-        orders.scheduler,
-        name=f"worker-{index}",
-        nthreads=settings.threads,
-        memory_limit=memory,
-        host="127.0.0.1" if "127.0.0.1" in orders.scheduler else None,
-        dashboard=False,
-        preload=[worker.__name__],
-        local_directory=str(settings.run_folder / "dask"),
-    )
+    stop = asyncio.create_task(stop_event().wait())
+    gpus = gpu_workers(settings, [] if settings.gpus == 0 else await asyncio.to_thread(find_gpus, os.environ))
+    least, most = worker_count(settings, CPU_COUNT), most_workers(settings, CPU_COUNT)
+    plans = [cpu_worker(settings, index, hide=bool(gpus)) for index in range(most)]
+    share = int(MEMORY_LIMIT * 0.9 / (most + len(gpus)))
+    pool = Pool(orders, share if settings.worker_memory == "auto" else settings.worker_memory)
+    try:
+        await pool.start([*gpus, *plans[:least]])
+        ends = [stop, asyncio.create_task(pool.lost())]
+        if most > least:
+            ends.append(asyncio.create_task(pool.adapt(plans[least:])))
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await pool.close()
+    if not stop.done():
+        for task in done:
+            task.result()
+        sys.exit("a Dask worker ended for good")

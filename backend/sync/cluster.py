@@ -6,10 +6,12 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
+from backend.sync.blocks import Interrupted, TaskFailed, collect
 from backend.sync.deadline import Stopper
 from backend.sync.estimate import REMEDY
 from backend.times import rfc3339
@@ -17,12 +19,10 @@ from processes.errors import OpenEOError
 
 logger = logging.getLogger("backend.cluster")
 
-KEY_PREFIX = "openeo-request-"
 CONNECT_SECONDS = 5.0
 CALL_SECONDS = 5.0
 # After a failed attempt to connect, requests fail at once for so long instead of queueing up behind the next attempt.
 PAUSE_SECONDS = 1.0
-POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,24 @@ class Cluster(Protocol):
         """Return `value` with everything lazy in it computed, each shared part once."""
         ...
 
+    def listening(self, topic: str, hear: Callable[[dict[str, Any]], None]) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which `hear` gets what tasks on workers send to a topic."""
+        ...
+
     def progress(self, user: str, kind: str = "request") -> list[Progress]:
         """Return how far the requests (or jobs) of `user` are that are being computed, by any process."""
+        ...
+
+    def notes(self, asked: Asked) -> list[dict[str, str]]:
+        """Return, once, what tasks had to say of themselves: messages with their level."""
+        ...
+
+    def spent(self, asked: Asked) -> dict[str, float]:
+        """Return, once, how many seconds of the workers' threads each part of a computed graph took."""
+        ...
+
+    def threads(self) -> int:
+        """Return how many tasks the cluster runs at once; 0 where it does not answer."""
         ...
 
     def memory(self) -> int:
@@ -80,13 +96,23 @@ class Cluster(Protocol):
 
 
 class DaskCluster:
-    """A Dask cluster by its scheduler's address; connected when first needed, and again when the connection is lost."""
+    """A Dask cluster by its scheduler's address; connected when first needed, and again when the connection is lost.
 
-    def __init__(self, address: str) -> None:
+    Parameters
+    ----------
+    address : str
+    security : distributed.Security, optional
+        What TLS needs; without it, the connection is not encrypted.
+    """
+
+    def __init__(self, address: str, security: Any = None) -> None:
         self._address = address
+        self._security = security
         self._client: Any = None
         self._lock = threading.Lock()
         self._failed = float("-inf")
+        self._spent: dict[str, dict[str, float]] = {}
+        self._notes: dict[str, list[dict[str, str]]] = {}
 
     def compute(self, asked: Asked, value: Any, deadline: Stopper) -> Any:
         """Compute `value` as one graph; on a timeout or when the client hangs up, its tasks are dropped.
@@ -103,11 +129,43 @@ class DaskCluster:
         if not collections:
             return value
         with self._announced(asked) as client:
-            return repack(_gather(client, collections, asked, deadline))[0]
+            computed = _gather(client, collections, asked, deadline)
+            with contextlib.suppress(OpenEOError):  # nice to know
+                self._spent[asked.id] = _call(client, "openeo_spent", request=asked.id)
+        return repack(computed)[0]
+
+    @contextlib.contextmanager
+    def listening(self, topic: str, hear: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+        """Hand on what tasks send to the topic, by Dask's events: they come in before the results that they precede."""
+        client = self._connected()
+        client.subscribe_topic(topic, lambda event: hear(event[1]))
+        try:
+            yield
+        finally:
+            client.unsubscribe_topic(topic)
+            client._event_handlers.pop(topic, None)  # Dask keeps it for ever
+            with contextlib.suppress(Exception):  # the scheduler is gone, or lets no code be sent to it
+                client.run_on_scheduler(_forget_topic, topic=topic, wait=False)
 
     def progress(self, user: str, kind: str = "request") -> list[Progress]:
         """Ask the scheduler how far the requests (or jobs) of `user` are."""
         return [Progress(**item) for item in _call(self._connected(), "openeo_progress", user=user, kind=kind)]
+
+    def notes(self, asked: Asked) -> list[dict[str, str]]:
+        """Return what `udf.cluster.note` was told by the tasks, also where they failed."""
+        return self._notes.pop(asked.id, [])
+
+    def spent(self, asked: Asked) -> dict[str, float]:
+        """Return what the scheduler has added up, by the parts that `backend.sync.plugin.part_of` names."""
+        return self._spent.pop(asked.id, {})
+
+    def threads(self) -> int:
+        """Add up the workers' threads."""
+        try:
+            workers = _call(self._connected(), "identity")["workers"].values()
+        except OpenEOError:
+            return 0
+        return sum(int(worker.get("nthreads", 0)) for worker in workers)
 
     def memory(self) -> int:
         """Add up the workers' memory."""
@@ -141,7 +199,9 @@ class DaskCluster:
             yield client
         finally:
             with contextlib.suppress(OpenEOError):  # the scheduler is gone, and with it the entry
-                _call(client, "openeo_end", request=asked.id)
+                told = _call(client, "openeo_end", request=asked.id)
+                if told:
+                    self._notes[asked.id] = list(told)
 
     def _connected(self) -> Any:
         with self._lock:
@@ -159,7 +219,7 @@ class DaskCluster:
             raise _busy()
         try:
             options = {"timeout": CONNECT_SECONDS, "set_as_default": False, "direct_to_workers": True}
-            return Client(self._address, **options, name="openeo")  # type: ignore[no-untyped-call]
+            return Client(self._address, security=self._security, **options, name="openeo")  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError) as error:
             self._failed = time.monotonic()
             logger.warning("the Dask scheduler at %s does not answer: %s", self._address, error)
@@ -186,48 +246,53 @@ def _call(client: Any, operation: str, **arguments: Any) -> Any:
 
 
 def _gather(client: Any, collections: Sequence[Any], asked: Asked, deadline: Stopper) -> Sequence[Any]:
-    """Compute the collections as one graph, below one last task that bears the request's id."""
-    over = threading.Event()
-    parts = client.compute(list(collections))
-    # Dropping this one key drops the request's tasks, and never those of an equal request that runs beside it.
-    last = client.submit(_together, *parts, key=f"{KEY_PREFIX}{asked.id}", pure=False)
-    del parts
+    """Compute the collections as one graph, of whose blocks the scheduler learns that they are the request's."""
     try:
-        last.add_done_callback(lambda _: over.set())
-        while not over.wait(POLL_SECONDS):
-            deadline.check()
-        return _result(last)
-    finally:
-        last.cancel()
+        announce = partial(_call, client, "openeo_watch", request=asked.id)
+        return collect(client, collections, lambda keys: announce(keys=keys), deadline.check)
+    except TaskFailed as failed:
+        raise (_of_task(failed.error, _memory_limits(client))) from failed.error
+    except Interrupted as interrupted:
+        raise _busy() from interrupted
 
 
-def _result(last: Any) -> Sequence[Any]:
-    try:
-        computed: Sequence[Any] = last.result()
-    except OpenEOError:
-        raise
-    except Exception as error:
-        raise (_of_task(error) if last.status == "error" else _busy()) from error
-    return computed
+def _memory_limits(client: Any) -> list[int]:
+    """Return how many bytes of memory each worker may have."""
+    with contextlib.suppress(OpenEOError):
+        workers = _call(client, "identity")["workers"].values()
+        return sorted(int(worker.get("memory_limit") or 0) for worker in workers)
+    return []
 
 
-def _together(*parts: Any) -> list[Any]:
-    return list(parts)
-
-
-def _of_task(error: Exception) -> Exception:
+def _of_task(error: Exception, limits: Sequence[int] = ()) -> Exception:
     """Return a task's failure as what the client can do about it; a defect as it is."""
     from distributed.scheduler import KilledWorker
 
+    from processes.udf.failures import code_failure
     from udf import InputError
+    from udf.embedding import DeviceMemoryError
 
+    told = code_failure(error)
+    if told is not None:
+        return told
+    if isinstance(error, DeviceMemoryError):
+        message = f"The GPU's memory does not do, not even for the smallest tiles: {error}. {REMEDY}"
+        return OpenEOError("ProcessGraphComplexity", message)
     if isinstance(error, KilledWorker | MemoryError):
-        message = f"The computation needs more memory than a worker has. {REMEDY}"
+        # Of a worker that was killed just now, no other word is to be had.
+        limits = sorted([*limits, int(getattr(getattr(error, "last_worker", None), "memory_limit", 0) or 0)])
+        most = f" ({limits[-1] / 2**20:.0f} MiB, OPENEO_EMBED_WORKER_MEMORY)" if limits and limits[-1] else ""
+        message = f"The computation needs more memory than a worker has{most}. {REMEDY}"
         return OpenEOError("ProcessGraphComplexity", message)
     if isinstance(error, InputError):
         message = f"The value passed for parameter 'data' in process 'multimodal_embed' is invalid: {error}"
         return OpenEOError("ProcessParameterInvalid", message)
     return error
+
+
+def _forget_topic(dask_scheduler: Any, topic: str) -> None:
+    """Drop the messages of a topic, which Dask would keep as long as the scheduler runs."""
+    dask_scheduler._broker._topics.pop(topic, None)
 
 
 def _busy() -> OpenEOError:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
+import numpy as np
 import xarray as xr
 from dask.base import unpack_collections
 from dask.core import flatten
 from dask.highlevelgraph import HighLevelGraph
 
+from backend.metrics.speeds import BYTES, EMBEDDINGS, Speed
 from backend.settings import Settings
 from processes.errors import OpenEOError
 
@@ -27,13 +29,23 @@ REMEDY = "Choose a smaller spatial extent, fewer dates or fewer bands."
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of one request; `cells` and `bytes` of cubes in memory."""
+    """The cost of one request; `cells` and `bytes` of cubes in memory.
+
+    `pixels` are those of the largest cube that is loaded, `dates` how many there are in all of them.
+    """
 
     loaded_cells: int
     loaded_bytes: int
     result_bytes: int
     embeddings: int
     tasks: int
+    pixels: int = 0
+    dates: int = 0
+
+    def seconds(self, speeds: Mapping[str, Speed], threads: int) -> float:
+        """Return how long this takes on a cluster with so many threads to itself, as fast as it has been."""
+        work = {EMBEDDINGS: self.embeddings, BYTES: self.loaded_bytes}
+        return sum(amount / speeds[kind].per_second(kind) for kind, amount in work.items()) / threads
 
     def __str__(self) -> str:
         """Return the estimate as users read it."""
@@ -87,7 +99,8 @@ def estimate(value: Any, cubes: Iterable[xr.DataArray], embeddings: int) -> Esti
     cells |= {name: cube.size for name, cube in loads.items() if cube.chunks is None}  # in memory already
     size = sum(cells[name] * cube.dtype.itemsize for name, cube in loads.items())
     result = sum(int(item.nbytes) for item in collections if isinstance(item, xr.DataArray | xr.Dataset | da.Array))
-    return Estimate(sum(cells.values()), size, result, embeddings, len(tasks))
+    pixels, dates = _extent(loads.values())
+    return Estimate(sum(cells.values()), size, result, embeddings, len(tasks), pixels, dates)
 
 
 def check_estimate(cost: Estimate, settings: Settings) -> None:
@@ -116,6 +129,16 @@ def _check(kind: str, limits: Iterable[tuple[str, int, int, Callable[[float], st
             what = phrase.format(write(amount))
             message = f"The process would {what}; a {kind} may have {write(limit)}. {REMEDY}"
             raise OpenEOError("ProcessGraphComplexity", message)
+
+
+def _extent(cubes: Iterable[xr.DataArray]) -> tuple[int, int]:
+    """Return the pixels of the largest cube, and how many dates there are in all of them."""
+    pixels, dates = 0, set[Any]()
+    for cube in cubes:
+        pixels = max(pixels, cube.sizes.get("y", 0) * cube.sizes.get("x", 0))
+        if "t" in cube.coords:
+            dates.update(np.ravel(cube["t"].values).tolist())
+    return pixels, len(dates)
 
 
 def _needed_tasks(collections: Iterable[Any]) -> dict[Any, Any]:

@@ -56,12 +56,13 @@ class Trial:
         self._parameters = {p["name"]: p for p in parameters if isinstance(p, dict) and isinstance(p.get("name"), str)}
         self._is_stranger = is_stranger
         self._values: dict[str, Any] = {}
+        self._end = time.monotonic() + SECONDS
 
     def faults(self, graph: Mapping[str, Any]) -> Iterator[tuple[str, OpenEOError]]:
         """Yield each node that fails, with its error; those that depend on a faulty or unknown one are left out."""
-        end = time.monotonic() + SECONDS
+        self._end = time.monotonic() + SECONDS
         for key, needs in order_of(graph):
-            if time.monotonic() > end:
+            if time.monotonic() > self._end:
                 logger.info("a validation took too long; the rest of the graph was not tried out")
                 return
             if all(need in self._values for need in needs) and self._is_tried(graph[key]):
@@ -86,7 +87,7 @@ class Trial:
         else:
             process, names = with_parameters(key, graph[key], needs, declared)
             values = {name: self._values[need] for need, name in names.items()}
-        env = replace(self._env, parameters=values)
+        env = replace(self._env, parameters=values, stop=self._stop)
         try:
             value = self._engine.evaluate(self._engine.check(process), env)
             if isinstance(value, SaveRequest):
@@ -94,6 +95,16 @@ class Trial:
             self._values[key] = value
         except OpenEOError as error:
             return error
+        except _TimeUp:
+            logger.info("node '%s' took too long to be tried out", key)
         except Exception:
             logger.info("node '%s' failed while it was tried out", key, exc_info=True)
         return None
+
+    def _stop(self) -> None:
+        if time.monotonic() > self._end:
+            raise _TimeUp
+
+
+class _TimeUp(Exception):
+    """The time for trying out a graph is over."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ STEP = 8
 SHARE = 0.25  # of what is free: others compute here, too
 MOST = 4 << 30  # bytes; a tile of the largest side needs less
 WINDOW = 1000  # bytes of a listed window: its frames, gaps, slots and vectors' days
+NO_LIMIT = 1 << 30
 
 Tile = tuple[slice, slice]
 
@@ -54,7 +55,8 @@ def free_memory(device: torch.device) -> int:
     """Bytes that may be taken on a device: of a GPU what is free, else what the system or the container has left."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        # What torch keeps for itself and does not use is free, too.
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     return min(_available(Path("/proc/meminfo")), _left_in_container(Path("/sys/fs/cgroup")))
 
 
@@ -63,6 +65,69 @@ def cut(rows: int, columns: int, side: int) -> Iterator[Tile]:
     for row in _parts(rows, side):
         for column in _parts(columns, side):
             yield row, column
+
+
+def each_tile(
+    rows: int, columns: int, side: int, work: Callable[[Tile], None], halved: Callable[[int], None] | None = None
+) -> int:
+    """Do `work` on an area tile by tile; one for which a GPU's memory does not do is cut into quarters and tried again.
+
+    Parameters
+    ----------
+    side : int
+        Of the first tiles; later ones are as small as those that went well.
+    halved : callable, optional
+        Called with each new side.
+
+    Returns
+    -------
+    int
+        The last side if it was halved, else `NO_LIMIT`.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        Memory does not even do for tiles of the smallest side.
+    """
+    most = NO_LIMIT
+    waiting = list(cut(rows, columns, side))[::-1]
+    while waiting:
+        tile = waiting.pop()
+        if _done_within(work, tile, most):
+            continue
+        if _longest(tile) <= most:  # it was tried, and was too large
+            most = max(_longest(tile) // 2, SMALLEST)
+            if halved:
+                halved(most)
+        waiting += list(_quarters(tile, most))[::-1]
+    return most
+
+
+def _done_within(work: Callable[[Tile], None], tile: Tile, most: int) -> bool:
+    """Do the work unless the tile is larger than `most`; False where it is, or memory did not do."""
+    if _longest(tile) > most:
+        return False
+    try:
+        work(tile)
+    except torch.OutOfMemoryError:
+        if _longest(tile) <= SMALLEST:
+            raise
+    else:
+        return True
+    # Only now are the tensors gone that the failure held on to.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return False
+
+
+def _longest(tile: Tile) -> int:
+    return max(int(part.stop - part.start) for part in tile)
+
+
+def _quarters(tile: Tile, side: int) -> Iterator[Tile]:
+    (top, bottom), (left, right) = ((part.start, part.stop) for part in tile)
+    for row, column in cut(bottom - top, right - left, side):
+        yield slice(top + row.start, top + row.stop), slice(left + column.start, left + column.stop)
 
 
 def _parts(length: int, side: int) -> list[slice]:

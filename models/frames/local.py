@@ -6,15 +6,14 @@ Where the loaded data cannot decide, there is no window: an embedding may be mis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.frames.windows import EDGE, FRAMES, HALF, Bools, Ints, WindowList, build_windows, sees
+from models.frames.windows import EDGE, FRAMES, HALF, NEAR_DAYS, NONE, Bools, Ints, WindowList, build_windows, sees
 from models.preprocessing.pairing import calendar_days
 
-NONE = -1  # no acquisition, or none that the loaded interval can decide on
 Times = NDArray[np.datetime64]
 
 
@@ -25,6 +24,7 @@ def local_windows(
     reference: str,
     wanted: Bools,
     reach_days: int,
+    optional: Collection[str] = (),
 ) -> WindowList:
     """List the windows of a cube whose sensors keep their own dates.
 
@@ -39,19 +39,26 @@ def local_windows(
         Dates of the reference to embed.
     reach_days : int
         Calendar days that a frame may be away from the centre date.
+    optional : collection of str
+        Modalities that a window can do without: where no acquisition within `NEAR_DAYS` of the centre date sees the
+        pixel, their frames are `NONE`. So near the loaded data always decide, whatever was asked for.
     """
     days = {m: calendar_days(t) for m, t in times.items()}
     seen = sees(valid[reference])
     centres = valid[reference][:, EDGE:-EDGE, EDGE:-EDGE] & wanted[:, None, None]
     date, row, column, window = _reference_frames(seen, centres, days[reference], reach_days)
-    frames = {}
+    frames, missing = {}, {}
     for m in times:
         if m == reference:
             frames[m] = window
             continue
-        partner = _partners(sees(valid[m]) if len(times[m]) else None, sees(undecided[m]), times[reference], times[m])
+        sight = sees(valid[m]) if len(times[m]) else None
+        partner = _partners(sight, sees(undecided[m]), times[reference], times[m])
         frames[m] = partner[window, row[:, None], column[:, None]]
-    keep = np.all([(f != NONE).all(axis=1) for f in frames.values()], axis=0)
+        if m in optional:
+            missing[m] = ~_near(sight, days[reference], days[m], seen.shape)[date, row, column]
+            frames[m] = np.where(missing[m][:, None], NONE, frames[m])
+    keep = np.all([(f != NONE).all(axis=1) | missing.get(m, False) for m, f in frames.items()], axis=0)
     frames = {m: f[keep] for m, f in frames.items()}
     return build_windows(reference, (date[keep], row[keep], column[keep]), frames, days)
 
@@ -89,6 +96,16 @@ def _partners(seen: Bools | None, undecided: Bools, times: Times, others: Times)
     row, column = np.indices(seen.shape[1:])
     hidden = (partner != NONE) & undecided[partner, row, column]
     return np.where(hidden, NONE, partner)
+
+
+def _near(seen: Bools | None, days: Ints, others: Ints, shape: tuple[int, ...]) -> Bools:
+    """Whether an acquisition that sees the pixel lies within `NEAR_DAYS` of each date, (t, y, x)."""
+    near = np.zeros(shape, bool)
+    if seen is None:
+        return near
+    for i, day in enumerate(days):
+        near[i] = seen[np.abs(others - day) <= NEAR_DAYS].any(axis=0)
+    return near
 
 
 def _nearer(early: Ints, late: Ints, time: np.datetime64, others: Times) -> Ints:

@@ -37,6 +37,19 @@ class ConvBlockAttention(nn.Module):
         s = torch.sigmoid(self.spatial(torch.cat([g.amax(1, keepdim=True), g.mean(1, keepdim=True)], dim=1)))
         return g * s + f
 
+    def inside(self, f: Tensor, edge: int) -> Tensor:
+        """As `forward`, but only at positions at least `edge` from the border, which must be half a kernel or more.
+
+        Channels are still weighed by all positions; of the rest only what these positions depend on is computed.
+        """
+        a = torch.sigmoid(self._mlp(f.amax((2, 3), keepdim=True)) + self._mlp(f.mean((2, 3), keepdim=True)))
+        reach = self.spatial.kernel_size[0] // 2
+        begin = edge - reach
+        g = f[:, :, begin : f.shape[2] - begin, begin : f.shape[3] - begin] * a
+        pooled = torch.cat([g.amax(1, keepdim=True), g.mean(1, keepdim=True)], dim=1)
+        s = torch.sigmoid(F.conv2d(pooled, self.spatial.weight, self.spatial.bias))
+        return g[:, :, reach:-reach, reach:-reach] * s + f[:, :, edge : f.shape[2] - edge, edge : f.shape[3] - edge]
+
     def _mlp(self, pooled: Tensor) -> Tensor:  # (n, channels, 1, 1)
         out: Tensor = self.excite(F.relu(self.squeeze(pooled)))
         return out
@@ -61,30 +74,32 @@ class TransformerLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, axis: AttentionAxis = "frames") -> Tensor:
-        """Transform ``x`` (n, tokens, width); the shape is kept."""
+    def forward(self, x: Tensor, axis: AttentionAxis = "frames", seen: Tensor | None = None) -> Tensor:
+        """Transform ``x`` (n, tokens, width); the shape is kept. Tokens not ``seen`` (n, tokens) are not looked at."""
         if self.pre_norm:
-            x = x + self._drop(self._attend(self.norm1(x), axis))
+            x = x + self._drop(self._attend(self.norm1(x), axis, seen))
             return x + self._drop(self._feed_forward(self.norm2(x)))
         x = self.norm1(x + self._drop(self._attend(x, axis)))
         out: Tensor = self.norm2(x + self._drop(self._feed_forward(x)))
         return out
 
-    def _attend(self, x: Tensor, axis: AttentionAxis) -> Tensor:
+    def _attend(self, x: Tensor, axis: AttentionAxis, seen: Tensor | None = None) -> Tensor:
         if axis == "self":  # softmax over one token is 1: the value passes through
             values = F.linear(x, self.qkv.weight[2 * x.shape[-1] :], self.qkv.bias[2 * x.shape[-1] :])
             mixed = self._drop(values) if self.training else values
         else:
-            mixed = self._mix(x.transpose(0, 1) if axis == "batch" else x)
+            mixed = self._mix(x.transpose(0, 1) if axis == "batch" else x, seen)
             mixed = mixed.transpose(0, 1) if axis == "batch" else mixed
         out: Tensor = self.out(mixed)
         return out
 
-    def _mix(self, x: Tensor) -> Tensor:
+    def _mix(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
         n, tokens, width = x.shape
         qkv = self.qkv(x).view(n, tokens, 3, self.heads, width // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (n, heads, tokens, width / heads)
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout if self.training else 0.0)
+        mask = None if seen is None else seen[:, None, None, :]
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return mixed.transpose(1, 2).reshape(n, tokens, width)
 
     def _feed_forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from models.network.frame_encoder import WIDTH, AttentionBlock, MultiScaleBlock, pool_and_add
 
+SIDE = 15  # of a frame, in pixels
+
 
 class FrameDecoder(nn.Module):
     """The convolutional part of a modality decoder.
@@ -29,10 +31,24 @@ class FrameDecoder(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """Decode frame vectors ``v`` (n, 256) to frames (n, channels, 15, 15)."""
+        out: Tensor = self.refine2(F.silu(self.refine1(self.block3(self._upsampled(v)))))
+        return out
+
+    def centre_of(self, f: Tensor) -> Tensor:
+        """Decode the centre pixels alone, (n, channels), from block3's features ``f`` (n, 149, 15, 15).
+
+        They are the numbers of `forward` at ``[:, :, 7, 7]``.
+        """
+        x = self.block3.attention.inside(f, SIDE // 2 - 2)  # (n, 149, 5, 5): what two 3x3 kernels look at
+        x = F.silu(F.conv2d(x, self.refine1.weight, self.refine1.bias))
+        return F.conv2d(x, self.refine2.weight, self.refine2.bias)[:, :, 0, 0]
+
+    def before_upsampling(self, v: Tensor) -> Tensor:
+        """(n, 256) -> (n, 64, 8, 8)."""
         x = v.view(-1, 16, 4, 4)
         x = pool_and_add(self.block1(x), x)
-        x = F.dropout2d(F.silu(self.up1(x)), 0.1, self.training)  # (n, 64, 8, 8)
-        x = pool_and_add(self.block2(x), x)
-        x = F.dropout2d(self.up2(x), 0.1, self.training)  # (n, 128, 15, 15)
-        out: Tensor = self.refine2(F.silu(self.refine1(self.block3(x))))
-        return out
+        x = F.dropout2d(F.silu(self.up1(x)), 0.1, self.training)
+        return pool_and_add(self.block2(x), x)
+
+    def _upsampled(self, v: Tensor) -> Tensor:
+        return F.dropout2d(self.up2(self.before_upsampling(v)), 0.1, self.training)  # (n, 128, 15, 15)

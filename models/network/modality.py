@@ -76,9 +76,14 @@ class ModalityDecoder(nn.Module):
 
     def forward(self, z: Tensor, gaps: Tensor, context: TemporalContext, frames: slice = slice(None)) -> Tensor:
         """Reconstruct windows (n, 11, channels, 15, 15), or some of their `frames`, from ``z`` (n, bottleneck)."""
+        x = self.vectors(z, gaps, context)[:, frames]
+        images: Tensor = self.frame(x.flatten(0, 1))
+        return images.view(*x.shape[:2], *images.shape[1:])
+
+    def vectors(self, z: Tensor, gaps: Tensor, context: TemporalContext) -> Tensor:
+        """Return the vectors (n, 11, 256) that the frames are decoded from; parameters as for `forward`."""
         # (tokens, 16) here against (16, tokens) in the encoder: published so, trained so.
         x = F.softplus(self.expand(z)).view(-1, self.tokens, TOKEN)
         x = F.selu(self.expand_frames(x.transpose(1, 2))).transpose(1, 2)  # (n, 11, 16)
-        x = context(F.selu(self.widen(x)), gaps, "frames")[:, frames]
-        images: Tensor = self.frame(x.flatten(0, 1))
-        return images.view(*x.shape[:2], *images.shape[1:])
+        out: Tensor = context(F.selu(self.widen(x)), gaps, "frames")
+        return out

@@ -41,14 +41,26 @@ class Fusion(nn.Module):
         self.norm = nn.LayerNorm(FUSION_WIDTH)
         self.reduce = nn.Linear(FUSION_WIDTH, size)
 
-    def forward(self, z: Mapping[str, Tensor], delta: Tensor) -> Tensor:
-        """Fuse bottlenecks ``z[m]`` (n, b_m), `delta` (n,) in days, into embeddings (n, size)."""
-        tokens = torch.stack([project(z[m]) for m, project in self.project.items()], dim=1)
-        days = torch.stack([delta if m == self.reference else torch.zeros_like(delta) for m in self.project], 1)
-        x = tokens + self.types.weight + self.positions(days)
+    def forward(self, z: Mapping[str, Tensor], delta: Tensor, seen: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Fuse bottlenecks ``z[m]`` (n, b_m), `delta` (n,) in days, into embeddings (n, size).
+
+        A modality that `z` has not, or whose ``seen[m]`` (n,) is false for a sample, has no token there.
+        """
+        ids = [m for m in self.project if m in z]
+        tokens = torch.stack([self.project[m](z[m]) for m in ids], dim=1)
+        days = torch.stack([delta if m == self.reference else torch.zeros_like(delta) for m in ids], 1)
+        types = self.types.weight[[m in z for m in self.project]]
+        x = tokens + types + self.positions(days)
+        if not seen:
+            for layer in self.layers:
+                x = layer(x)
+            return F.softplus(self.reduce(self.norm(x.mean(1))))
+        everywhere = torch.ones_like(delta, dtype=torch.bool)
+        mask = torch.stack([seen.get(m, everywhere) for m in ids], dim=1)  # (n, tokens)
         for layer in self.layers:
-            x = layer(x)
-        return F.softplus(self.reduce(self.norm(x.mean(1))))
+            x = layer(x, seen=mask)
+        mean = torch.where(mask[..., None], x, 0).sum(1) / mask.sum(1, keepdim=True)
+        return F.softplus(self.reduce(self.norm(mean)))
 
 
 class TwoStageModel(nn.Module):
@@ -66,8 +78,9 @@ class TwoStageModel(nn.Module):
         sizes = {m.id: (len(m.bands), m.tokens, m.bottleneck) for m in card.modalities}
         self.encoders = nn.ModuleDict({m: ModalityEncoder(*s) for m, s in sizes.items()})
         self.fusion = Fusion({m: s[2] for m, s in sizes.items()}, card.reference, card.size)
-        self.heads = nn.ModuleDict({m: nn.Linear(card.size, s[2]) for m, s in sizes.items()})
-        self.decoders = nn.ModuleDict({m: ModalityDecoder(*s) for m, s in sizes.items()})
+        decoded = sizes if card.decoders else {}
+        self.heads = nn.ModuleDict({m: nn.Linear(card.size, s[2]) for m, s in decoded.items()})
+        self.decoders = nn.ModuleDict({m: ModalityDecoder(*s) for m, s in decoded.items()})
 
     @property
     def device(self) -> torch.device:
@@ -79,6 +92,12 @@ class TwoStageModel(nn.Module):
         encoder = self.encoders[modality]
         assert isinstance(encoder, ModalityEncoder)  # for the type checker: ModuleDict forgets
         return encoder
+
+    def decoder(self, modality: str) -> ModalityDecoder:
+        """Return the decoder of one modality; KeyError where the model has none."""
+        decoder = self.decoders[modality]
+        assert isinstance(decoder, ModalityDecoder)  # for the type checker: ModuleDict forgets
+        return decoder
 
     def encode(
         self, x: Mapping[str, Tensor], gaps: Mapping[str, Tensor], axis: AttentionAxis | None = None

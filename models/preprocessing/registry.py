@@ -1,41 +1,44 @@
-"""Preprocessing by the name that a model card gives."""
+"""Preprocessing by a name that model cards use, or as a card declares it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from models.preprocessing.steps import Array, Clip, Decibel, MinMax, RollingMean, Step, apply_steps
 
-import numpy as np
-from numpy.typing import NDArray
+FLOOR_DB, CEILING_DB = -30.0, 5.0
 
-from models.preprocessing.sentinel1 import normalise_power, rolling_mean, rolling_mean_of_valid
-from models.preprocessing.sentinel2 import clip_reflectance
-
-Array = NDArray[np.float32]
-
-
-def _sentinel1(values: Array, frames: str) -> Array:
-    mean = rolling_mean_of_valid(values) if frames == "local" else rolling_mean(values)
-    return normalise_power(mean)
-
-
-def _sentinel2(values: Array, frames: str) -> Array:
-    return clip_reflectance(values)
-
-
-PREPROCESSING: dict[str, Callable[[Array, str], Array]] = {
-    "sentinel1-power": _sentinel1,
-    "sentinel2-reflectance": _sentinel2,
+PREPROCESSING: dict[str, tuple[Step, ...]] = {
+    # Sentinel-1 RTC: a rolling mean of linear power in time, decibels, [-30, 5] dB to [0, 1].
+    "sentinel1-power": (
+        RollingMean(3),
+        Decibel(floor=FLOOR_DB),
+        Clip(min=FLOOR_DB, max=CEILING_DB),
+        MinMax(min=FLOOR_DB, max=CEILING_DB),
+    ),
+    # Sentinel-2 L2A: reflectance to [0, 1].
+    "sentinel2-reflectance": (Clip(min=0.0, max=1.0),),
 }
 
 
-def preprocess(values: Array, name: str, frames: str) -> Array:
+def preprocess(values: Array, preprocessing: str | tuple[Step, ...], frames: str) -> Array:
     """Preprocess `values` (bands, t, y, x), physical units, for the frame rule `frames`.
+
+    Parameters
+    ----------
+    preprocessing : str or tuple of Step
+        A name in `PREPROCESSING`, or steps: what a card's modality has.
 
     Raises
     ------
     ValueError
         No preprocessing of that name.
     """
-    if name not in PREPROCESSING:
-        raise ValueError(f"There is no preprocessing {name!r}; known: {', '.join(sorted(PREPROCESSING))}")
-    return PREPROCESSING[name](values, frames)
+    return apply_steps(values, steps_of(preprocessing), frames)
+
+
+def steps_of(preprocessing: str | tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return the steps that a name stands for; steps as they are."""
+    if not isinstance(preprocessing, str):
+        return preprocessing
+    if preprocessing not in PREPROCESSING:
+        raise ValueError(f"There is no preprocessing {preprocessing!r}; known: {', '.join(sorted(PREPROCESSING))}")
+    return PREPROCESSING[preprocessing]

@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A: clouds to NaN, reflectance to [0, 1]."""
+"""Sentinel-2 L2A: clouds to NaN."""
 
 from __future__ import annotations
 
@@ -16,8 +16,3 @@ def mask_clouds(reflectance: NDArray[np.float32], scl: NDArray[np.generic]) -> N
     """
     unclear = np.isin(scl, CLOUD_CLASSES) | np.isnan(scl.astype(np.float32))
     return np.where(unclear, np.float32(np.nan), reflectance)
-
-
-def clip_reflectance(reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Clip surface reflectance to [0, 1]; NaN stays NaN."""
-    return np.clip(reflectance, np.float32(0), np.float32(1))

@@ -12,8 +12,9 @@ import xarray as xr
 
 from processes.graph.flat import FlatGraph
 from processes.graph.pixels import PerPixel, aligned, fresh_dim, rename_dim, single
+from processes.graph.surroundings import Cube, Role, Surroundings, cube_of
 
-Run = Callable[[FlatGraph, Mapping[str, Any]], Any]
+Run = Callable[[FlatGraph, Mapping[str, Any], Surroundings | None], Any]
 
 
 class Callback:
@@ -35,6 +36,9 @@ class Callback:
         self._scope = scope
         self._run = run
         self._dims: tuple[Any, ...] = ()
+        self._cube: Cube | None = None
+        self._keeps_size = False
+        self.labels: dict[str, Any] = {}
         self.names = tuple(names)
 
     def among(self, dims: Sequence[Any]) -> Callback:
@@ -47,13 +51,24 @@ class Callback:
         inner._dims = tuple(dims)
         return inner
 
+    def within(self, dims: Sequence[Any], coords: Mapping[Any, Any], keeps_size: bool = False) -> Callback:
+        """Return the callback for plain arrays whose axes are these dimensions of a cube, with these coordinates.
+
+        `keeps_size`: what it returns must be of the size of what it gets. After a call, `labels` holds the labels of
+        dimensions that a process in it has changed.
+        """
+        inner = Callback(self.graph, self.names, self._scope, self._run)
+        inner._dims, inner._cube = self._dims, cube_of(dims, coords)
+        inner._keeps_size = keeps_size or self._keeps_size
+        return inner
+
     def __repr__(self) -> str:
         return f"Callback({self.graph!r})"
 
     def call(self, **parameters: Any) -> Any:
         """Return the value of the graph; cubes of values go in and come out as `PerPixel`."""
         scope: ChainMap[str, Any] = ChainMap(parameters, self._scope)  # type: ignore[arg-type]
-        return self._run(self.graph, scope)
+        return self._run(self.graph, scope, None)
 
     def __call__(
         self,
@@ -97,11 +112,32 @@ class Callback:
         given = {"context": context, **(named_parameters or {}), **more}
         arrays = [value for value in [*main.values(), *given.values()] if _is_array(value)]
         if not arrays:
-            return self.call(**{**given, **main})
+            is_window = any(isinstance(value, xr.DataArray) for value in main.values())
+            return self._within(Surroundings("window", is_direct=self._is_direct) if is_window else None, given, main)
         dims = self._names_for(arrays[0].ndim)
         wrapped = {name: _pixels(value, dims, None, None) for name, value in given.items()}
         wrapped.update({name: _pixels(value, dims, axis, dim_labels) for name, value in main.items()})
-        return _plain(self.call(**wrapped), dict(zip(dims, arrays[0].shape, strict=True)), axis, keepdims)
+        around = self._surroundings(dims, "each" if axis is None else "along" if keepdims else "reduce")
+        value = self._within(around, wrapped, {})
+        self.labels = around.labels
+        return _plain(value, dict(zip(dims, arrays[0].shape, strict=True)), axis, keepdims)
+
+    def _within(self, around: Surroundings | None, *parameters: Mapping[str, Any]) -> Any:
+        scope: ChainMap[str, Any] = ChainMap(*reversed(parameters), self._scope)  # type: ignore[arg-type]
+        return self._run(self.graph, scope, around)
+
+    def _surroundings(self, dims: Sequence[Any], role: Role) -> Surroundings:
+        role = "each" if self._keeps_size else role
+        if self._cube is None or len(self._cube.dims) != len(dims):
+            return Surroundings(role, is_direct=self._is_direct)
+        names = dict(zip(dims, self._cube.dims, strict=True))
+        return Surroundings(role, names, self._cube.coords, self._cube.crs, self._is_direct)
+
+    @property
+    def _is_direct(self) -> bool:
+        """Whether the callback's value is that of the one process of users' code in it."""
+        codes = [key for key, node in self.graph.nodes.items() if node.process_id == "run_udf"]
+        return codes == [self.graph.result]
 
     def _names_for(self, ndim: int) -> tuple[Any, ...]:
         """Return names for the axes of plain arrays; new ones unless the arrays come from a callback around this."""

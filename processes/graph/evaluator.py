@@ -23,6 +23,7 @@ from processes.graph.package import ParameterReference, Process, ProcessNode, Pr
 from processes.graph.pixels import PerPixel, call_on_pixels, has_pixels
 from processes.graph.references import referenced_nodes, replace
 from processes.graph.schema import callback_parameters, takes_array
+from processes.graph.surroundings import Surroundings
 
 # How many nodes one evaluation may run: stored processes that call each other many times grow without limit.
 BUDGET = 200_000
@@ -88,7 +89,10 @@ class _Evaluator:
         for key in nodes:
             if (key, halo) not in call.values:
                 self._spend()
-                call.values[key, halo] = self._node(call, key, halo)
+                call.env.stop()
+                value = call.values[key, halo] = self._node(call, key, halo)
+                if not call.stack and not call.is_callback:  # what is within counts for the process that it is part of
+                    call.env.ledger.trace(call.graph.nodes[key].process_id, value)
 
     def _spend(self) -> None:
         self._left -= 1
@@ -122,8 +126,9 @@ class _Evaluator:
         return {name: replace(value, partial(resolve, name)) for name, value in node.arguments.items()}
 
     def _callback(self, graph: FlatGraph, names: tuple[str, ...], call: _Call) -> Callback:
-        def run(graph: FlatGraph, parameters: Mapping[str, Any]) -> Any:
-            return self.run(_Call(graph, parameters, call.env.with_halo(None), call.stack, is_callback=True))
+        def run(graph: FlatGraph, parameters: Mapping[str, Any], around: Surroundings | None) -> Any:
+            env = call.env.with_halo(None).within(around)
+            return self.run(_Call(graph, parameters, env, call.stack, is_callback=True))
 
         return Callback(graph, names, call.parameters, run)
 

@@ -39,6 +39,7 @@ TRANSPARENT: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "filter_labels": _on_bands,
     "filter_temporal": _always,
     "load_collection": _always,
+    "load_result": _always,
     "load_stac": _always,
     "mask": _always,
     "merge_cubes": _always,

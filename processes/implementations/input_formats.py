@@ -106,13 +106,19 @@ def _require_small(content: bytes, rules: FetchRules) -> None:
 
 def _gtiff(url: str, origin: Origin) -> xr.DataArray:
     """Return the bands of a file, called by their descriptions, else B1, B2, and so on."""
+    whole = StacItem("file", np.datetime64("2000-01-01", "ns"), {}, None, gtiff_layers(url, origin))
+    return stac_cube([whole], {}, Request(), origin).isel(t=0, drop=True)
+
+
+def gtiff_layers(url: str, origin: Origin) -> tuple[Layer, ...]:
+    """Return the bands of a GeoTIFF or JPEG 2000 file; `WrongFormat` where it has no reference system."""
     with open_raster(origin.files, url) as dataset:
         if not dataset.crs:
             raise WrongFormat(f"{shown(url)} has no reference system")
         descriptions = [text or "" for text in dataset.descriptions]
         distinct = len(set(descriptions)) == dataset.count and all(descriptions)
         names = descriptions if distinct else [f"B{i + 1}" for i in range(dataset.count)]
-        layers = tuple(
+        return tuple(
             Layer(
                 key="file",
                 index=i + 1,
@@ -126,8 +132,6 @@ def _gtiff(url: str, origin: Origin) -> xr.DataArray:
             )
             for i, name in enumerate(names)
         )
-    whole = StacItem("file", np.datetime64("2000-01-01", "ns"), {}, None, layers)
-    return stac_cube([whole], {}, Request(), origin).isel(t=0, drop=True)
 
 
 # What can be read, in the order in which it is listed.

@@ -13,7 +13,8 @@ from processes.environment import Environment, Halo
 from processes.errors import OpenEOError, invalid
 from processes.fetch import FetchError
 from processes.fetch.gate import Gate
-from processes.overrides.filters import blank, inside
+from processes.implementations.load_result import load_stored
+from processes.overrides._area import blank, inside
 from processes.sources import Bbox, Footprint, parse_bbox, parse_footprint, parse_interval
 from processes.sources.extents import Interval, plain
 from processes.sources.origin import Origin
@@ -50,7 +51,8 @@ def load_stac(
     properties : mapping of str to callback, optional
         Conditions on the items' properties, all of which must hold.
     env : Environment
-        Its fetch rules say what may be read; its halo widens what is loaded.
+        Its fetch rules say what may be read; its halo widens what is loaded. Results of this back-end's own batch jobs
+        that the user may read are read from its disk, as `load_result` does.
 
     Returns
     -------
@@ -61,8 +63,12 @@ def load_stac(
     Raises
     ------
     OpenEOError
-        NoDataAvailable, TemporalExtentEmpty, ProcessParameterInvalid.
+        NoDataAvailable, TemporalExtentEmpty, PropertiesUnsupported, ProcessParameterInvalid.
     """
+    own = env.results.at(url) if env.results is not None else None
+    if own is not None:
+        _refuse_properties(properties)
+        return load_stored(own, "url", _PROCESS, env, spatial_extent, temporal_extent, bands)
     bbox, footprint = _where(spatial_extent)
     interval = parse_interval(temporal_extent, "temporal_extent", _PROCESS)
     conditions = {name: _condition(name, test) for name, test in (properties or {}).items()}
@@ -78,6 +84,15 @@ def load_stac(
         cube = stac_cube(items, found.collection, request, Origin(gate, env.fetch, "url", _PROCESS), hurried)
     env.ledger.note(cube)
     return cube if footprint is None else blank(cube, inside(cube, footprint))
+
+
+def _refuse_properties(properties: Any) -> None:
+    if properties:
+        message = (
+            f"Results of batch jobs have no properties to choose by: leave out 'properties' of '{_PROCESS}' "
+            f"({', '.join(map(str, properties))}), or choose dates with 'temporal_extent'."
+        )
+        raise OpenEOError("PropertiesUnsupported", message)
 
 
 def _where(extent: Any) -> tuple[Bbox | None, Footprint | None]:

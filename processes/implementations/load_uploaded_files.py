@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from processes.environment import Environment, UserFiles
+from processes.environment import Environment
 from processes.errors import OpenEOError, invalid
-from processes.fetch import TooLarge
 from processes.implementations.input_formats import find_input_format, read_file
+from processes.implementations.local_files import LocalFiles
 from processes.sources.origin import Origin
 from processes.vectors.cubes import GEOMETRY, crs_of, make_cube
 
@@ -56,7 +54,7 @@ def load_uploaded_files(
     names = _names(paths)
     if env.files is None:
         raise OpenEOError("FileNotFound", "Files are loaded for the user who uploaded them: log in first.")
-    files = _LocalFiles(env.files)
+    files = LocalFiles(env.files)
     if "vector" in form.gis_data_types:
         _require_small(files, names, env.fetch.file_bytes)
     origin = Origin(files, env.fetch, "paths", _PROCESS)
@@ -64,29 +62,6 @@ def load_uploaded_files(
     if len(cubes) == 1:
         return env.ledger.note(cubes[names[0]])
     return env.ledger.note(_features(cubes) if "vector" in form.gis_data_types else _dates(cubes))
-
-
-@dataclass(frozen=True)
-class _LocalFiles:
-    """The user's files for the readers of formats."""
-
-    files: UserFiles
-
-    def open(self, name: str) -> IO[bytes]:
-        return self.files.open(name)
-
-    def content(self, name: str, limit: int) -> bytes:
-        with self.files.open(name) as file:
-            content = file.read(limit + 1)
-        if len(content) > limit:
-            raise TooLarge(f"'{name}' has more than {limit} bytes")
-        return content
-
-    def token(self, name: str) -> Hashable:
-        """Return the file's identity: other users have files of that path too, and it may be written anew."""
-        with self.files.open(name) as file:
-            status = os.fstat(file.fileno())
-        return (name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _names(paths: Any) -> list[str]:
@@ -100,7 +75,7 @@ def _names(paths: Any) -> list[str]:
     return list(paths)
 
 
-def _require_small(files: _LocalFiles, names: Sequence[str], limit: int) -> None:
+def _require_small(files: LocalFiles, names: Sequence[str], limit: int) -> None:
     """Refuse vector files that are too large together: they are read as a whole, while the graph is built."""
     total = 0
     for name in names:

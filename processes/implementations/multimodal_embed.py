@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from models.card import Modality, ModelCard
+from models.card import QUALITY, Modality, ModelCard
 from models.folders import ModelNotFound
 from models.frames.windows import EDGE, FRAMES
 from processes.cube_checks import DIMENSIONS, band_labels, missing_bands, require_dates, require_dimensions
@@ -32,6 +32,7 @@ def multimodal_embed(
     others: Sequence[xr.DataArray] = (),
     model: str | ModelHandle | None = None,
     mask_clouds: bool = True,
+    quality: bool = False,
     *,
     env: Environment,
     wide: Mapping[str, Any] | None = None,
@@ -46,9 +47,13 @@ def multimodal_embed(
     Returns
     -------
     xr.DataArray
-        Lazy (t, bands, y, x) float32 with the labels ``F01``... on the grid and at the dates of `data`.
+        Lazy (t, bands, y, x) float32 with the labels ``F01``... on the grid and at the dates of `data`; with `quality`
+        also ``valid_fraction`` and ``reconstruction_error``.
     """
     reference = _find_model(env, model)
+    if quality and not reference.card.decoders:
+        reason = f"the model '{reference.card.name}' was imported without decoders and cannot tell it; leave it out"
+        raise invalid("quality", PROCESS, reason)
     surroundings = (wide or {}).get("data", data), list((wide or {}).get("others", others))
     for cubes in ((data, list(others)), surroundings):
         _check_cubes(*cubes)
@@ -58,9 +63,10 @@ def multimodal_embed(
     sensors = _sensors(reference.card, around, partners)
     _check_dates(reference.card, around, sensors)
     order = np.argsort(data["t"].values)
-    values = _embed(reference, around, sensors, data.isel(t=order), mask_clouds)
+    values = _embed(reference, around, sensors, data.isel(t=order), mask_clouds, quality)
     env.ledger.embeddings += data.sizes["t"] * data.sizes["y"] * data.sizes["x"]
-    return _as_cube(values, reference.card, data, order)
+    labels = [*reference.card.labels, *(QUALITY if quality else ())]
+    return _as_cube(values, labels, data, order)
 
 
 def halo(arguments: Mapping[str, Any], env: Environment) -> Halo:
@@ -107,23 +113,28 @@ def _sensors(
 ) -> dict[str, tuple[Modality, xr.DataArray]]:
     """The cube that holds each sensor's bands; `data` must hold those of the reference."""
     found = {}
-    for sensor in card.modalities:
+    taken: set[tuple[int, str]] = set()  # a band of a cube serves one sensor: names may recur from sensor to sensor
+    for sensor in sorted(card.modalities, key=lambda m: m.id != card.reference):
         candidates = [data] if sensor.id == card.reference else [*others, data]
-        cube = next((c for c in candidates if not missing_bands(c, sensor.bands)), None)
+        free = (c for c in candidates if not any((id(c), band) in taken for band in sensor.bands))
+        cube = next((c for c in free if not missing_bands(c, sensor.bands)), None)
+        if cube is None and sensor.optional and sensor.id != card.reference:
+            continue
         if cube is None:
             raise OpenEOError("LabelNotAvailable", _missing_message(card, sensor, candidates))
+        taken |= {(id(cube), band) for band in sensor.bands}
         found[sensor.id] = (sensor, cube)
-    return found
+    return {m.id: found[m.id] for m in card.modalities if m.id in found}
 
 
 def _missing_message(card: ModelCard, sensor: Modality, cubes: Sequence[xr.DataArray]) -> str:
     closest = min(cubes, key=lambda c: len(missing_bands(c, sensor.bands)))
     where = "`data`" if sensor.id == card.reference else "`others` or `data`"
     have = "; ".join(", ".join(band_labels(c)) for c in cubes)
-    return (
-        f"The model '{card.name}' needs the bands {', '.join(sensor.bands)} ({sensor.units}) in {where} of "
-        f"'{PROCESS}', but {', '.join(missing_bands(closest, sensor.bands))} is not available. Bands there are: {have}."
-    )
+    lacking = missing_bands(closest, sensor.bands)
+    what = f"{', '.join(lacking)} is not available" if lacking else "those that there are serve another sensor already"
+    needed = f"The model '{card.name}' needs the bands {sensor} in {where} of '{PROCESS}'"
+    return f"{needed}, but {what}. Bands there are: {have}."
 
 
 def _check_dates(card: ModelCard, data: xr.DataArray, sensors: Mapping[str, tuple[Modality, xr.DataArray]]) -> None:
@@ -162,19 +173,17 @@ def _embed(
     sensors: Mapping[str, tuple[Modality, xr.DataArray]],
     data: xr.DataArray,
     mask_clouds: bool,
+    quality: bool,
 ) -> da.Array:
-    """The embeddings of `data` (its dates ascending) with `around` as context: (size, t, y, x)."""
+    """The embeddings of `data` (its dates ascending) with `around` as context: (bands, t, y, x)."""
     cubes = {}
     for id, (sensor, cube) in sensors.items():
         gridded = (cube if cube is around else to_grid_of(cube, around)).sortby("t")
         masked = mask_clouds and id == model.card.reference and CLASSES in band_labels(gridded)
-        cubes[id] = SensorCube(
-            _lazy(gridded.sel(bands=list(sensor.bands)).transpose("bands", "t", "y", "x")),
-            gridded["t"].values,
-            _lazy(gridded.sel(bands=CLASSES).transpose("t", "y", "x")) if masked else None,
-        )
+        values = gridded.sel(bands=[*sensor.bands, *([CLASSES] if masked else [])])
+        cubes[id] = SensorCube(_lazy(values.transpose("bands", "t", "y", "x")), gridded["t"].values, masked)
     wanted = np.isin(cubes[model.card.reference].times, data["t"].values)
-    return embed_lazily(model, cubes, wanted, _run(around, data, "y"), _run(around, data, "x"))
+    return embed_lazily(model, cubes, wanted, _run(around, data, "y"), _run(around, data, "x"), quality=quality)
 
 
 def _lazy(cube: xr.DataArray) -> da.Array:
@@ -182,11 +191,9 @@ def _lazy(cube: xr.DataArray) -> da.Array:
     return lazy
 
 
-def _as_cube(values: da.Array, card: ModelCard, data: xr.DataArray, order: NDArray[np.intp]) -> xr.DataArray:
+def _as_cube(values: da.Array, labels: list[str], data: xr.DataArray, order: NDArray[np.intp]) -> xr.DataArray:
     like = data.isel(bands=0, drop=True)
     coords = {name: c for name, c in like.coords.items() if set(c.dims) <= {"t", "y", "x"}}
-    cube = xr.DataArray(
-        values, dims=("bands", "t", "y", "x"), coords={"bands": card.labels, "t": data["t"].values[order]}
-    )
+    cube = xr.DataArray(values, dims=("bands", "t", "y", "x"), coords={"bands": labels, "t": data["t"].values[order]})
     back = np.argsort(order)
     return cube.isel(t=back).assign_coords(coords).transpose(*DIMENSIONS)

@@ -62,7 +62,7 @@ def ml_fit_class_random_forest(
     samples = read_samples(predictors, target, CLASSIFY)
     if samples.classes and env is not None:
         told = ", ".join(f"{i} = {name}" for i, name in enumerate(samples.classes))
-        env.ledger.messages.append({"level": "info", "message": f"Classes of {CLASSIFY}: {told}."})
+        env.ledger.say({"level": "info", "message": f"Classes of {CLASSIFY}: {told}."})
     return _forest("classification", CLASSIFY, samples, max_variables, num_trees, seed)
 
 
@@ -99,9 +99,10 @@ def fit_forest(task: Task, features: NDArray[Any], targets: NDArray[np.float64],
     rows = np.asarray(features, np.float64)
     complete = np.isfinite(rows).all(axis=1) & np.isfinite(targets)
     if not complete.any():
+        process = REGRESS if task == "regression" else CLASSIFY
         message = (
-            f"None of the {len(rows)} geometries has both a target and a number for each feature. Are they inside of "
-            "the cube, and is there data?"
+            f"None of the {len(rows)} geometries passed to '{process}' has both a target and a number for each "
+            "feature. Are they inside of the cube, and is there data?"
         )
         raise OpenEOError("NoDataAvailable", message)
     rows, targets = rows[complete], targets[complete]

@@ -7,12 +7,10 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
+from models.mlm import model_asset, model_feature
 from processes.machine_learning.models import ModelCard
 from processes.machine_learning.store import MODEL_FILE
 
-MLM = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
-RASTER = "https://stac-extensions.github.io/raster/v1.1.0/schema.json"
-FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 MEDIA_TYPE = "application/zip; application=skops"
 
 
@@ -31,19 +29,7 @@ def model_item(id: str, card: ModelCard, content: bytes, classes: list[int], cre
         In UTC.
     """
     instant = created.strftime("%Y-%m-%dT%H:%M:%SZ")
-    west, south, east, north = card.bbox or (0.0, 0.0, 0.0, 0.0)
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    where = {"geometry": {"type": "Polygon", "coordinates": [ring]}, "bbox": [west, south, east, north]}
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [MLM, RASTER, FILE],
-        "id": id,
-        **(where if card.bbox else {"geometry": None}),
-        "properties": {"datetime": instant, "created": instant, **_described(id, card, classes)},
-        "links": [],
-        "assets": {"model": _asset(card, content)},
-    }
+    return model_feature(id, instant, _described(id, card, classes), {"model": _asset(card, content)}, card.bbox)
 
 
 def card_of(item: dict[str, Any]) -> ModelCard:
@@ -98,14 +84,8 @@ def _classes(card: ModelCard, classes: list[int]) -> list[dict[str, Any]]:
 
 
 def _asset(card: ModelCard, content: bytes) -> dict[str, Any]:
-    return {
-        "href": f"./{MODEL_FILE}",
-        "type": MEDIA_TYPE,
-        "title": "The fitted scikit-learn object",
-        "roles": ["mlm:model"],
-        "mlm:artifact_type": "skops.io.dump",
-        # STAC 1.1 and MLM 1.5.2 do not agree on a place for STAC's own `bands`; both take this one.
-        "raster:bands": [{"name": name, "data_type": "float32"} for name in card.features],
-        "file:size": len(content),
-        "file:checksum": "1220" + hashlib.sha256(content).hexdigest(),
-    }
+    bands = [{"name": name, "data_type": "float32"} for name in card.features]
+    digest = hashlib.sha256(content).hexdigest()
+    title = "The fitted scikit-learn object"
+    asset = model_asset(f"./{MODEL_FILE}", title, "skops.io.dump", bands, len(content), digest)
+    return {**asset, "type": MEDIA_TYPE}

@@ -72,7 +72,10 @@ def fit_kmeans(rows: NDArray[np.float64], n_clusters: int, seed: int) -> Any:
 
     different = len(np.unique(rows, axis=0))
     if different < n_clusters:
-        message = f"There are {different} different complete pixels, too few for {n_clusters} groups; load more data."
+        message = (
+            f"There are {different} different complete pixels, too few for the {n_clusters} groups of '{PROCESS}'; "
+            "load more data."
+        )
         raise OpenEOError("NoDataAvailable", message)
     # Sums of several threads would be rounded differently on other machines.
     with threadpool_limits(1):

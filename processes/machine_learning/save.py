@@ -17,8 +17,8 @@ from processes.errors import OpenEOError, invalid
 from processes.machine_learning._skops import from_bytes, to_bytes
 from processes.machine_learning.item import card_of, model_item
 from processes.machine_learning.models import FittedModel, ModelCard, ModelHandle
-from processes.machine_learning.store import ModelStore, new_id
-from processes.save import SaveRequest
+from processes.machine_learning.store import MODEL_FILE, ModelStore, new_id
+from processes.save import Attachment, SaveRequest
 
 SAVE, LOAD = "save_ml_model", "load_ml_model"
 
@@ -47,6 +47,15 @@ class ModelSaveRequest(SaveRequest):
         item = model_item(self.id, self.card, computed.content, computed.classes, datetime.now(UTC))
         self.store.save(self.id, computed.content, item)
         return item
+
+    def about(self) -> Mapping[str, Any]:
+        """Return what tells the file of the STAC Item from data."""
+        return {"type": "application/geo+json", "roles": ["metadata"], "title": f"STAC Item (MLM) of {self.id}"}
+
+    def attachments(self, computed: PackedModel, written: dict[str, Any]) -> Mapping[str, Attachment]:
+        """Return the model's file, where the Item that was written says it lies."""
+        about = {key: value for key, value in written["assets"]["model"].items() if key != "href"}
+        return {MODEL_FILE: Attachment(computed.content, about)}
 
 
 def save_ml_model(data: Any, options: Mapping[str, Any] | None = None, *, env: Environment) -> ModelSaveRequest:

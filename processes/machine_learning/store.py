@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from models.mlm import sha256_of_asset
+
 MODEL_FILE, ITEM_FILE = "model.skops", "item.json"
 _ID = re.compile(r"ml-[0-9a-f]{16}")
 
@@ -42,6 +44,14 @@ class ModelStore(Protocol):
         """Keep a model under a new id, at once or not at all."""
         ...
 
+    def used(self) -> int:
+        """Return how many bytes the files of all models take."""
+        ...
+
+    def delete(self, id: str) -> bool:
+        """Delete a model; whether there was one of that id."""
+        ...
+
 
 def new_id() -> str:
     """Return an id that no model has, and that cannot be guessed."""
@@ -64,9 +74,7 @@ class FolderStore:
         if not _ID.fullmatch(id) or not (self.folder / id / ITEM_FILE).is_file():
             return None
         item = json.loads((self.folder / id / ITEM_FILE).read_text("utf-8"))
-        # A multihash: its first two bytes say SHA-256, 32 bytes long.
-        sha256 = item["assets"]["model"]["file:checksum"].removeprefix("1220")
-        return StoredModel(item, self.folder / id / MODEL_FILE, sha256)
+        return StoredModel(item, self.folder / id / MODEL_FILE, sha256_of_asset(item["assets"]["model"]))
 
     def save(self, id: str, content: bytes, item: Mapping[str, Any]) -> None:
         """Write a model to a temporary folder and rename that; FileExistsError for an id that is taken."""
@@ -84,6 +92,20 @@ class FolderStore:
             if isinstance(error, OSError) and (self.folder / id).exists():
                 raise FileExistsError(f"There is a model {id} already.") from error
             raise
+
+    def used(self) -> int:
+        """Return how many bytes the files of all models take."""
+        paths = (self.folder / id / MODEL_FILE for id in self.ids())
+        return sum(path.stat().st_size for path in paths if path.is_file())
+
+    def delete(self, id: str) -> bool:
+        """Delete a model; whether there was one of that id."""
+        if self.find(id) is None:
+            return False
+        # The item goes first: without it there is no model, whatever happens meanwhile.
+        (self.folder / id / ITEM_FILE).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / id, ignore_errors=True)
+        return True
 
     def delete_all(self) -> None:
         """Delete all models: their user is gone."""

@@ -123,6 +123,15 @@ def reduce_axis(value: Any, reducer: Callback, axis: int, labels: np.ndarray, co
     return spread(result, shape, None if chunks is None else chunks[:axis] + chunks[axis + 1 :], "reducer")
 
 
+def within(process: Callback, dims: Iterable[Any], coords: Mapping[Any, Any], keeps_size: bool = False) -> Callback:
+    """Return a callback that knows which dimensions and coordinates the axes of its arrays have in the cube.
+
+    `keeps_size`: what it returns must be of the size of what it gets.
+    """
+    told = getattr(process, "within", None)
+    return process if told is None else told(tuple(dims), coords, keeps_size)
+
+
 def as_values(result: Any) -> Any:
     """Return what a callback gave as an array; null is no-data."""
     if result is None:

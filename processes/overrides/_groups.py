@@ -13,6 +13,7 @@ from processes.overrides._dims import (
     da,
     rebuild,
     reduce_axis,
+    within,
 )
 
 
@@ -21,14 +22,15 @@ def aggregate_groups(
 ) -> xr.DataArray:
     """Reduce each group of labels of `t`; the results stand in its place, labelled `names`."""
     axis, labels = cube.get_axis_num(t), np.asarray(cube[t].values)
-    parts = []
+    coords, parts = cube.coords.to_dataset(), []
     for empty, run in groupby(groups, key=lambda group: not len(group)):
         if empty:
             parts.append(_no_data(cube, axis, len(list(run)), reducer, context))
             continue
         for group in run:
             chosen = _take(cube.data, group, axis)
-            parts.append(np.expand_dims(reduce_axis(chosen, reducer, axis, labels[group], context), axis))
+            called = within(reducer, cube.dims, coords.isel({t: group}).variables)
+            parts.append(np.expand_dims(reduce_axis(chosen, called, axis, labels[group], context), axis))
     join = da.concatenate if isinstance(cube.data, da.Array) else np.concatenate
     return rebuild(cube, join(parts, axis=axis), map(str, cube.dims), {t: names})
 
@@ -50,7 +52,9 @@ def _no_data(cube: xr.DataArray, axis: int, count: int, reducer: Callback, conte
     full = da.full if isinstance(template, da.Array) else np.full
     chunks = {"chunks": template.chunks} if isinstance(template, da.Array) else {}
     label = np.array(["NaT"], "datetime64[ns]")
-    result = reduce_axis(full(template.shape, np.nan, dtype=dtype, **chunks), reducer, axis, label, context)
+    coords = {name: coord for name, coord in cube.coords.items() if cube.dims[axis] not in coord.dims}
+    called = within(reducer, cube.dims, {**coords, cube.dims[axis]: xr.Variable(cube.dims[axis], label)})
+    result = reduce_axis(full(template.shape, np.nan, dtype=dtype, **chunks), called, axis, label, context)
     single = np.expand_dims(result, axis)
     broadcast = da.broadcast_to if isinstance(single, da.Array) else np.broadcast_to
     return broadcast(single, (*single.shape[:axis], count, *single.shape[axis + 1 :]))

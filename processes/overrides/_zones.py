@@ -12,8 +12,9 @@ import xarray as xr
 from affine import Affine
 
 from processes.graph.references import leaves
-from processes.overrides._dims import Callback, da, reduce_axis
+from processes.overrides._dims import Callback, da, reduce_axis, within
 from processes.overrides._joining import NOWHERE, joined, picked
+from processes.overrides.reduce import PIXELS
 
 _BLOCK_BYTES = 64 * 2**20
 # How much shorter than the longest one of its group a geometry's pixels may be.
@@ -35,6 +36,8 @@ class Zones:
 
     def __init__(self, cube: xr.DataArray, shapes: list[Any]) -> None:
         self.values = cube.data
+        self.names = [str(d) for d in cube.dims]
+        self.coords = {name: c.variable for name, c in cube.coords.items() if not {*cube.dims[-2:]} & {*c.dims}}
         self.y, self.x = (np.asarray(cube[d].values, float) for d in cube.dims[-2:])
         self.pixels = [self._pixels_of(shape) for shape in shapes]
 
@@ -60,10 +63,20 @@ class Zones:
             # Those of the same blocks stand together.
             members = members[np.argsort([places[i][0] for i in members], kind="stable")]
             values = elements(stored, [places[i] for i in members], most)
-            result = reduce_axis(values, reducer, values.ndim - 1, np.arange(values.shape[-1]), context)
+            called = self._told(reducer, members, at[_index([places[i] for i in members], most)])
+            result = reduce_axis(values, called, values.ndim - 1, np.arange(values.shape[-1]), context)
             results.append(self._counted(result, values, sizes[members]) if with_counts else result)
             order.append(members)
         return self._in_order(results, np.concatenate(order), 1 if with_counts else 0)
+
+    def _told(self, reducer: Callback, members: np.ndarray, pixels: np.ndarray) -> Callback:
+        """Return the reducer with what it may know of geometries and their pixels (flat positions, (group, n))."""
+        rows, columns = np.divmod(pixels, len(self.x))
+        y, x = self.names[-2:]
+        dims = ("geometry", PIXELS)
+        placed = {"geometry": xr.Variable("geometry", members)}
+        placed |= {y: xr.Variable(dims, self.y[rows]), x: xr.Variable(dims, self.x[columns])}
+        return within(reducer, (*self.names[:-2], *dims), {**self.coords, **placed})
 
     def _nothing(self, with_counts: bool) -> Any:
         shape = (len(self.pixels), *self.values.shape[:-2])
@@ -204,19 +217,17 @@ def elements(stored: Any, places: list[np.ndarray], most: int) -> Any:
 
     Blocks hold up to `most` of them: several groups, or a part of a single one.
     """
-    longest = max(map(len, places))
-    index = np.full((len(places), longest), NOWHERE)
-    for row, place in zip(index, places, strict=True):
-        row[: len(place)] = place
+    index = _index(places, most if isinstance(stored, da.Array) else None)
+    longest = index.shape[-1]
     *lead, _ = stored.shape
     if not isinstance(stored, da.Array):
         complete = bool((index != NOWHERE).all())
         flat = joined([stored], [[*map(np.arange, lead), index.ravel()]], (), complete)
         return flat.reshape(*lead, *index.shape)
     whole = [np.arange(n) for n in lead]
-    if longest > most:  # a single one; sorted, so that each part comes from few blocks
+    if longest > most:  # a single one
         chunks = (*stored.chunks[:-1], _pieces(longest, most))
-        return picked(stored, [*whole, np.sort(index[0])], chunks)[..., np.newaxis, :]
+        return picked(stored, [*whole, index[0]], chunks)[..., np.newaxis, :]
     groups = _pieces(len(places), max(1, most // longest))
     chunks = (*stored.chunks[:-1], tuple(n * longest for n in groups))
     flat = picked(stored, [*whole, index.ravel()], chunks)
@@ -227,6 +238,18 @@ def elements(stored: Any, places: list[np.ndarray], most: int) -> Any:
         chunks=(*stored.chunks[:-1], groups, (longest,)),
         meta=np.empty((0,) * (flat.ndim + 1), flat.dtype),
     )
+
+
+def _index(places: list[np.ndarray], most: int | None) -> np.ndarray:
+    """Return elements (group, longest), nowhere behind the shorter groups.
+
+    A single group of more than `most` is sorted, so that each part of it comes from few blocks.
+    """
+    longest = max(map(len, places))
+    index = np.full((len(places), longest), NOWHERE)
+    for row, place in zip(index, places, strict=True):
+        row[: len(place)] = place
+    return np.sort(index) if most is not None and longest > most else index
 
 
 def _pieces(length: int, size: int) -> tuple[int, ...]:

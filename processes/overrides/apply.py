@@ -25,6 +25,7 @@ from processes.overrides._dims import (
     require_dimension,
     spatial_dimensions,
     spread,
+    within,
 )
 
 # Each window is one call of the callback and so one branch of the task graph.
@@ -45,7 +46,8 @@ def apply(data: xr.DataArray, process: Callback, context: Any = None) -> xr.Data
     "The dimension properties (name, type, labels, reference system and resolution) remain unchanged."
     """
     cube = require_cube(data, "apply")
-    result = process(cube.data, positional_parameters={"x": 0}, named_parameters={"context": context})
+    called = within(process, cube.dims, cube.coords)
+    result = called(cube.data, positional_parameters={"x": 0}, named_parameters={"context": context})
     values = spread(as_values(result), cube.shape, chunks_of(cube.data), "process")
     return rebuild(cube, values, map(str, cube.dims))
 
@@ -61,7 +63,8 @@ def apply_dimension(
 
     "The dimension labels are preserved when the target dimension is the source dimension and the number of values in
     the source dimension is equal to the number of values computed by the process. Otherwise, the dimension labels
-    will be incrementing integers starting from zero." `OpenEOError` DimensionNotAvailable if the dimension lacks.
+    will be incrementing integers starting from zero", unless users' code has given labels of its own. `OpenEOError`
+    DimensionNotAvailable if the dimension lacks.
     """
     cube = require_cube(data, "apply_dimension")
     source = require_dimension(cube, dimension, "apply_dimension")
@@ -69,10 +72,13 @@ def apply_dimension(
     if target != source:
         cube = _without_target(cube, target)
     ordered = cube.transpose(..., source)
-    values = _along_last(ordered.data, process, labels_of(ordered, source), context)
+    called = within(process, ordered.dims, ordered.coords)
+    values = _along_last(ordered.data, called, labels_of(ordered, source), context)
     dims = [target if d == source else str(d) for d in cube.dims]
     kept = target == source and values.shape[-1] == cube.sizes[source]
     labels = {} if kept else {target: np.arange(values.shape[-1])}
+    told = getattr(called, "labels", {}).get(source)
+    labels = labels if told is None or len(told) != values.shape[-1] else {target: told}
     order = [*(str(d) for d in ordered.dims[:-1]), target]
     return rebuild(ordered, values, order, labels).transpose(*dims)
 
@@ -147,7 +153,7 @@ def apply_neighborhood(
 
 def _as_series(cube: xr.DataArray, process: Callback, dimension: str, context: Any) -> xr.DataArray:
     """One-dimensional neighbourhoods of all values of a dimension: one call for all of them."""
-    result = apply_dimension(cube, process, dimension, context=context)
+    result = apply_dimension(cube, within(process, (), {}, keeps_size=True), dimension, context=context)
     if result.sizes != cube.sizes:
         raise _changed(dict(cube.sizes), dict(result.sizes))
     return result
@@ -200,7 +206,8 @@ def _one_window(window: xr.DataArray, process: Callback, context: Any) -> Any:
         # One-dimensional: a labelled array, its axis last.
         flat = window.squeeze([d for d in window.dims if d not in long])
         labels = labels_of(window, str(long[0]))
-        result = process(
+        called = within(process, flat.dims, flat.coords, keeps_size=True)
+        result = called(
             flat.data,
             positional_parameters={"data": 0},
             named_parameters=named,

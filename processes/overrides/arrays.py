@@ -238,13 +238,25 @@ def array_find(data: Any, value: Any, reverse: bool = False, axis: int | None = 
     if plain is not None and not is_array(value):
         hits = [i for i, item in enumerate(plain) if _same(item, value)]
         return (hits[-1] if reverse else hits[0]) if hits else None
-    values, at, _ = on_axis(np.asarray(plain) if plain is not None else data, axis, None, keepdims)
+    if plain is not None:
+        return _find_among(plain, value, reverse)
+    values, at, _ = on_axis(data, axis, None, keepdims)
     if not values.shape[at]:
         return nothing(values, at, keepdims)
     hits = _matches(values, value, at)
     place = np.where(hits, positions(values.shape[at], at, values.ndim), -1 if reverse else values.shape[at])
     found = place.max(axis=at, keepdims=keepdims) if reverse else place.min(axis=at, keepdims=keepdims)
     return np.where(hits.any(axis=at, keepdims=keepdims), found, np.nan)
+
+
+def _find_among(constants: list[Any], value: Any, reverse: bool) -> Any:
+    """Return, for the value of each pixel, where it is among constants: an array like `value`."""
+    library: Any = da if isinstance(value, da.Array) else np
+    found = library.full_like(value, np.nan, dtype=np.float64)
+    places = range(len(constants)) if reverse else reversed(range(len(constants)))
+    for place in places:  # what is found last stands
+        found = library.where(_matches(value, constants[place], 0), float(place), found)
+    return found
 
 
 def array_labels(data: Any, axis: int | None = None, dim_labels: Any = None) -> Any:

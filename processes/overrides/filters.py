@@ -9,22 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import odc.geo.xr  # noqa: F401  (cubes answer `.odc`)
-import pyproj
-import rioxarray  # noqa: F401  (and `.rio`, which the sources' mask asks)
 import xarray as xr
 from numpy.typing import NDArray
 
 from processes.environment import Environment
 from processes.errors import OpenEOError, invalid
+from processes.overrides._area import blank, cropped, inside, no_pixels, span
 from processes.overrides._dims import require_cube, require_dimension
 from processes.overrides._zones import pixels_of
 from processes.overrides.aggregate_spatial import geometry_frame
 from processes.overrides.cubes import band_coordinate, band_dimension, band_positions, described_bands, labels_of
-from processes.sources import Bbox, Footprint, mask_outside, parse_bbox, parse_footprint, parse_instant, parse_interval
-from processes.sources.extents import Interval, interval_text, plain, transformed_bounds
+from processes.sources import Bbox, Footprint, parse_bbox, parse_footprint, parse_instant, parse_interval
+from processes.sources.extents import Interval, interval_text, plain
+from processes.vectors.cubes import geometry_dimensions
+from processes.vectors.filter import within_box
 
 _DAY = np.timedelta64(24 * 3600 * 10**9, "ns")
 
@@ -95,20 +95,36 @@ def filter_temporal(
     if interval is None:
         raise invalid("extent", "filter_temporal", "it must be an array of two elements, start and end.")
     for name in _temporal_dimensions(data, dimension):
-        times = _times(data, name)
-        if not _within(times, interval).any():
-            raise _no_dates(times, name, extent)
-        data = data.isel({name: _compact(np.flatnonzero(_within(times, _widened(interval, env))))})
+        data = between_dates(data, name, interval, extent, env)
     return data
 
 
-def filter_bbox(data: xr.DataArray, extent: Any, *, env: Environment | None = None) -> xr.DataArray:
-    """Keep the pixels whose centres lie in the bounding box, edges included.
+def between_dates(
+    data: xr.DataArray,
+    dimension: str,
+    interval: Interval,
+    extent: Any,
+    env: Environment | None = None,
+    parameter: str = "extent",
+    process: str = "filter_temporal",
+) -> xr.DataArray:
+    """Return the labels of a dimension of dates that lie in `interval`, and the halo's on each side.
+
+    `extent` is how the client wrote the interval; NoDataAvailable when no label lies inside.
+    """
+    times = _times(data, dimension, process)
+    if not _within(times, interval).any():
+        raise _no_dates(times, dimension, extent, parameter, process)
+    return data.isel({dimension: _compact(np.flatnonzero(_within(times, _widened(interval, env))))})
+
+
+def filter_bbox(data: Any, extent: Any, *, env: Environment | None = None) -> xr.DataArray:
+    """Keep the pixels whose centres lie in the bounding box, edges included; of geometries those fully within it.
 
     Parameters
     ----------
     data : xr.DataArray
-        A raster cube.
+        A raster or a vector cube.
     extent : bounding box
         In any CRS: it is the box round the given one in the cube's CRS that counts.
     env : Environment, optional
@@ -120,8 +136,10 @@ def filter_bbox(data: xr.DataArray, extent: Any, *, env: Environment | None = No
         DimensionMissing, ProcessParameterInvalid, NoDataAvailable when no pixel's centre lies inside.
     """
     box = parse_bbox(extent, "extent", "filter_bbox")
+    if isinstance(data, xr.DataArray) and geometry_dimensions(data):
+        return within_box(data, box, "extent", "filter_bbox")
     margin = 0 if env is None or env.halo is None else env.halo.pixels
-    return _cropped(data, box, margin, "extent", "filter_bbox")
+    return cropped(data, box, margin, "extent", "filter_bbox")
 
 
 def filter_spatial(data: xr.DataArray, geometries: Any) -> xr.DataArray:
@@ -145,8 +163,8 @@ def filter_spatial(data: xr.DataArray, geometries: Any) -> xr.DataArray:
     frame = None if _only_polygons(geometries) else _parts(geometries)
     if frame is None or frame.geom_type.isin(["Polygon", "MultiPolygon"]).all():
         footprint = read_polygons(geometries, "geometries", "filter_spatial")
-        cropped = _cropped(data, footprint.bbox, 0, "geometries", "filter_spatial")
-        return blank(cropped, inside(cropped, footprint))
+        part = cropped(data, footprint.bbox, 0, "geometries", "filter_spatial")
+        return blank(part, inside(part, footprint))
     return _filtered_by_shapes(data, frame)
 
 
@@ -173,8 +191,8 @@ def _filtered_by_shapes(data: xr.DataArray, frame: Any) -> xr.DataArray:
     if not len(rows):
         west, south, east, north = frame.total_bounds.tolist()
         crs = "EPSG:4326" if frame.crs is None else frame.crs.to_wkt()
-        raise _no_pixels(data, Bbox(west, south, east, north, crs), "geometries", "filter_spatial")
-    window = {"y": _span(rows, 0), "x": _span(columns, 0)}
+        raise no_pixels(data, Bbox(west, south, east, north, crs), "geometries", "filter_spatial")
+    window = {"y": span(rows, 0), "x": span(columns, 0)}
     keep = xr.DataArray(chosen[window["y"], window["x"]], dims=("y", "x"))
     return blank(data.isel(window), keep)
 
@@ -186,19 +204,6 @@ def read_polygons(value: Any, parameter: str, process: str) -> Footprint:
         features = [{"type": "Feature", "geometry": part} for part in value.get("geometries", [])]
         value = {"type": "FeatureCollection", "features": features, "crs": value.get("crs")}
     return parse_footprint(value, parameter, process)
-
-
-def inside(data: xr.DataArray, footprint: Footprint) -> xr.DataArray:
-    """Return the lazy boolean mask (y, x) of pixels whose centres touch the footprint."""
-    chunks = [dict(data.chunksizes).get(axis, (data.sizes[axis],)) for axis in ("y", "x")]
-    everywhere = da.ones((data.sizes["y"], data.sizes["x"]), chunks=tuple(chunks), dtype=bool)
-    grid = {name: data.coords[name] for name in ("y", "x", "spatial_ref") if name in data.coords}
-    return mask_outside(xr.DataArray(everywhere, dims=("y", "x"), coords=grid), footprint, nodata=0)
-
-
-def blank(data: xr.DataArray, keep: xr.DataArray) -> xr.DataArray:
-    """Return `data` with NaN where not `keep`; floats keep their type, integers and booleans become floats."""
-    return (data.astype(np.float32) if data.dtype == bool else data).where(keep).transpose(*data.dims)
 
 
 def _named_bands(data: xr.DataArray, dimension: str, name: str) -> list[int]:
@@ -235,15 +240,15 @@ def _temporal_dimensions(data: xr.DataArray, dimension: str | None) -> list[str]
     return found
 
 
-def _times(data: xr.DataArray, dimension: str) -> NDArray[np.datetime64]:
+def _times(data: xr.DataArray, dimension: str, process: str) -> NDArray[np.datetime64]:
     values = data[dimension].to_numpy()
     if values.dtype.kind == "M":
         return values
     try:
-        return np.array([parse_instant(value, "data", "filter_temporal") for value in values.tolist()])
+        return np.array([parse_instant(value, "data", process) for value in values.tolist()])
     except OpenEOError as error:
         reason = f"the labels of '{dimension}' are no dates ({', '.join(map(str, values[:3]))}, ...)."
-        raise invalid("data", "filter_temporal", reason) from error
+        raise invalid("data", process, reason) from error
 
 
 def _within(times: NDArray[np.datetime64], interval: Interval) -> NDArray[np.bool_]:
@@ -264,70 +269,16 @@ def _widened(interval: Interval, env: Environment | None) -> Interval:
     return (None if start is None else start - days, None if end is None else end + days)
 
 
-def _no_dates(times: NDArray[np.datetime64], dimension: str, extent: Any) -> OpenEOError:
-    span = f"{str(times.min())[:19]} to {str(times.max())[:19]}" if len(times) else "no dates"
+def _no_dates(times: NDArray[np.datetime64], dimension: str, extent: Any, parameter: str, process: str) -> OpenEOError:
+    held = f"{str(times.min())[:19]} to {str(times.max())[:19]}" if len(times) else "no dates"
     return OpenEOError(
         "NoDataAvailable",
-        f"No label of '{dimension}' lies in the extent {interval_text(extent)} of 'filter_temporal': the cube has "
-        f"{span}.",
+        f"No label of '{dimension}' lies in the {parameter} {interval_text(extent)} of '{process}': the cube has "
+        f"{held}.",
     )
-
-
-def _cropped(data: xr.DataArray, box: Bbox, margin: int, parameter: str, process: str) -> xr.DataArray:
-    """Return the pixels in `box`, and `margin` more on each side."""
-    require_cube(data, process)
-    if not {"x", "y"} <= set(data.dims):
-        message = f"'{process}' needs a cube with x and y; this one has {', '.join(map(str, data.dims)) or 'nothing'}."
-        raise OpenEOError("DimensionMissing", message)
-    west, south, east, north = _bounds_in(data, box, parameter, process)
-    x, y = data["x"].to_numpy(), data["y"].to_numpy()
-    cols, rows = (np.flatnonzero((v >= low) & (v <= high)) for v, low, high in ((x, west, east), (y, south, north)))
-    if not len(cols) or not len(rows):
-        raise _no_pixels(data, box, parameter, process)
-    return data.isel(y=_span(rows, margin), x=_span(cols, margin))
-
-
-def _no_pixels(data: xr.DataArray, box: Bbox, parameter: str, process: str) -> OpenEOError:
-    x, y = data["x"].to_numpy(), data["y"].to_numpy()
-    covered = transformed_bounds((x.min(), y.min(), x.max(), y.max()), str(data.odc.crs), box.crs)
-    asked, held = ("[" + ", ".join(f"{edge:.9g}" for edge in edges) + "]" for edges in (box.bounds, covered))
-    return OpenEOError(
-        "NoDataAvailable",
-        f"No pixel's centre lies in the area {asked} (west, south, east, north in {box.crs[:40]}) of parameter "
-        f"'{parameter}' of '{process}': the cube's pixels have their centres in {held}. Choose an area that meets it.",
-    )
-
-
-def _span(positions: NDArray[np.intp], margin: int) -> slice:
-    return slice(max(int(positions[0]) - margin, 0), int(positions[-1]) + 1 + margin)
 
 
 def _compact(positions: NDArray[np.intp]) -> slice | NDArray[np.intp]:
     """Return consecutive positions as a slice, which leaves chunks alone."""
     consecutive = bool((np.diff(positions) == 1).all())
     return slice(int(positions[0]), int(positions[-1]) + 1) if consecutive else positions
-
-
-def _bounds_in(data: xr.DataArray, box: Bbox, parameter: str, process: str) -> tuple[float, float, float, float]:
-    """Return the bounds of `box` in the cube's CRS.
-
-    A box in another CRS is cut to some hundred kilometres round the cube first: map projections turn far-away
-    corners (those of the whole world, say) into nonsense.
-    """
-    crs = data.odc.crs
-    if crs is None:
-        raise invalid("data", process, "the cube has no coordinate reference system.")
-    ours = str(crs)
-    if pyproj.CRS(ours).equals(pyproj.CRS(box.crs), ignore_axis_order=True):
-        return box.bounds
-    x, y = data["x"].to_numpy(), data["y"].to_numpy()
-    near = transformed_bounds((x.min(), y.min(), x.max(), y.max()), ours, box.crs)
-    pad = 5.0 if pyproj.CRS(box.crs).is_geographic else 500_000.0
-    west, south = max(box.west, near[0] - pad), max(box.south, near[1] - pad)
-    east, north = min(box.east, near[2] + pad), min(box.north, near[3] + pad)
-    if west > east or south > north:  # far away: whatever this is in the cube's CRS, it holds no pixel
-        return (np.inf, np.inf, -np.inf, -np.inf)
-    bounds = transformed_bounds((west, south, east, north), box.crs, ours)
-    if not np.isfinite(bounds).all():
-        raise invalid(parameter, process, f"{box} cannot be transformed to the cube's {ours[:40]}.")
-    return bounds

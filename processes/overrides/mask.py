@@ -9,11 +9,12 @@ import xarray as xr
 
 from processes.errors import OpenEOError, invalid
 from processes.grids import holding_pixels, to_grid_of
+from processes.overrides._area import blank, inside
 from processes.overrides._dims import require_cube
 from processes.overrides._joining import as_slice, picked
 from processes.overrides.cubes import labels_of
 from processes.overrides.elementwise import holding
-from processes.overrides.filters import blank, inside, read_polygons
+from processes.overrides.filters import read_polygons
 
 _SPATIAL = ("y", "x")
 

@@ -14,6 +14,7 @@ from processes.errors import OpenEOError
 from processes.grids import overlaps
 from processes.overrides._dims import require_cube
 from processes.overrides._joining import NOWHERE, as_slice, joined
+from processes.overrides._vector_merge import with_equal_shapes, with_vector_coordinates
 from processes.overrides.cubes import labels_array
 from processes.overrides.resample import resample_cube_spatial
 from processes.sources import BAND_COORDINATES
@@ -40,7 +41,8 @@ def merge_cubes(
     cube2 : xr.DataArray
         Has the dimensions of `cube1`, or lacks some: it is then merged with each of their labels (and the other way
         round). Pixels of another grid than that of `cube1` are brought to those of `cube1` by nearest neighbour, as
-        `resample_cube_spatial` does; those of the same grid may lie beyond.
+        `resample_cube_spatial` does; those of the same grid may lie beyond. Geometries that are the same set of points
+        are the same label.
     overlap_resolver : callback, optional
         Gets the two values of cells that both cubes have: those whose labels overlap in *all* dimensions.
     context : Any
@@ -54,12 +56,14 @@ def merge_cubes(
     Raises
     ------
     OpenEOError
-        OverlapResolverMissing; IncompatibleDataCubes for different dimensions or kinds of labels, and for other grids
-        that share no area or cannot be resampled.
+        OverlapResolverMissing; IncompatibleGeometryTypes; IncompatibleDataCubes for different dimensions or kinds of
+        labels, for geometries in other reference systems, and for other grids that share no area or cannot be
+        resampled.
     """
     require_cube(cube1, "merge_cubes", "cube1")
     require_cube(cube2, "merge_cubes", "cube2")
     _check_dimensions(cube1, cube2)
+    cube2 = with_equal_shapes(cube2, cube1)
     first, second = _bare(cube1), _bare(_fitted(cube2, cube1))
     first, second = _complete(first, second), _complete(second, first)
     second = second.transpose(*first.dims)
@@ -233,7 +237,8 @@ def _dressed(result: xr.DataArray, cube1: xr.DataArray, cube2: xr.DataArray) -> 
         known = cube1 if name in cube1.coords else cube2
         if name in known.coords:
             result[name].attrs.update(known[name].attrs)
-    return result.assign_coords(_band_coordinates(result, cube1, cube2)).rename(None)
+    result = result.assign_coords(_band_coordinates(result, cube1, cube2)).rename(None)
+    return with_vector_coordinates(result, cube1, cube2)
 
 
 def _band_coordinates(result: xr.DataArray, cube1: xr.DataArray, cube2: xr.DataArray) -> dict[str, Any]:

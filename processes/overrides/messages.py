@@ -11,12 +11,14 @@ from processes.environment import Environment
 
 # A log entry is for reading; longer values are cut.
 _LONGEST = 1000
+_LONGEST_CODE = 64
 
 
 def inspect(data: Any, message: str = "", code: str = "User", level: str = "info", *, env: Environment) -> Any:
     """Add an entry to the log of the evaluation and return `data` as it is; cubes and arrays are only described."""
     if env.halo is None:  # what lies round the cube is evaluated once more, and not worth a second entry
-        env.ledger.messages.append({"level": level, "code": code, "message": message, "data": _described(data)})
+        described = _described(data) if env.ledger.has_room() else None
+        env.ledger.say({"level": level, "code": str(code)[:_LONGEST_CODE], "message": message, "data": described})
     return data
 
 

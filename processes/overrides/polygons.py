@@ -11,9 +11,10 @@ import shapely
 import xarray as xr
 
 from processes.errors import OpenEOError, invalid
+from processes.overrides._area import inside
 from processes.overrides._dims import require_cube
 from processes.overrides._joining import NOWHERE, joined
-from processes.overrides.filters import filter_bbox, inside, read_polygons
+from processes.overrides.filters import filter_bbox, read_polygons
 from processes.sources import Footprint
 
 # Each polygon is one call of the callback.

@@ -16,7 +16,11 @@ from processes.overrides._dims import (
     require_cube,
     require_dimension,
     spatial_dimensions,
+    within,
 )
+
+# What the pixels of an area are called where they are one dimension.
+PIXELS = "pixels"
 
 
 def reduce_dimension(data: xr.DataArray, reducer: Callback, dimension: str, context: Any = None) -> xr.DataArray:
@@ -27,7 +31,8 @@ def reduce_dimension(data: xr.DataArray, reducer: Callback, dimension: str, cont
     """
     cube = require_cube(data, "reduce_dimension")
     dimension = require_dimension(cube, dimension, "reduce_dimension")
-    values = reduce_axis(cube.data, reducer, cube.get_axis_num(dimension), labels_of(cube, dimension), context)
+    called = within(reducer, cube.dims, cube.coords)
+    values = reduce_axis(cube.data, called, cube.get_axis_num(dimension), labels_of(cube, dimension), context)
     return rebuild(cube, values, [str(d) for d in cube.dims if d != dimension])
 
 
@@ -41,11 +46,30 @@ def reduce_spatial(data: xr.DataArray, reducer: Callback, context: Any = None) -
     y, x = spatial_dimensions(cube)
     ordered = cube.transpose(..., y, x)
     pixels = flatten_pixels(ordered.data)
-    values = reduce_axis(pixels, reducer, pixels.ndim - 1, np.arange(pixels.shape[-1]), context)
+    called = within(reducer, (*ordered.dims[:-2], PIXELS), _coords_of_pixels(ordered))
+    values = reduce_axis(pixels, called, pixels.ndim - 1, np.arange(pixels.shape[-1]), context)
     result = rebuild(ordered, values, [str(d) for d in ordered.dims if d not in (y, x)])
     # Without x and y a reference system would refer to nothing.
     result.encoding.pop("grid_mapping", None)
     return result.drop_vars("spatial_ref", errors="ignore")
+
+
+def _coords_of_pixels(cube: xr.DataArray) -> dict[Any, Any]:
+    """Return the coordinates of a cube (..., y, x) whose pixels have become one dimension, in the order they have."""
+    y, x = cube.dims[-2:]
+    rows, columns = np.divmod(np.arange(cube.sizes[y] * cube.sizes[x]).reshape(cube.sizes[y], -1), cube.sizes[x])
+    chunks = None if cube.chunks is None else cube.chunks[-2:]
+    order = [_in_blocks(part, chunks) for part in (rows, columns)]
+    placed = {d: xr.Variable(PIXELS, cube[d].values[o]) for d, o in zip((y, x), order, strict=True)}
+    return {**{name: coord for name, coord in cube.coords.items() if not {y, x} & {*coord.dims}}, **placed}
+
+
+def _in_blocks(values: np.ndarray, chunks: Any) -> np.ndarray:
+    """Return (y, x) as `flatten_pixels` does: row by row, or block by block."""
+    if chunks is None:
+        return values.ravel()
+    rows = np.split(values, np.cumsum(chunks[0])[:-1])
+    return np.concatenate([part.ravel() for row in rows for part in np.split(row, np.cumsum(chunks[1])[:-1], axis=1)])
 
 
 def flatten_pixels(values: Any) -> Any:

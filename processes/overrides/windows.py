@@ -19,8 +19,10 @@ from processes.overrides._dims import (
     reduce_axis,
     require_cube,
     spatial_dimensions,
+    within,
 )
 from processes.overrides.elementwise import holding
+from processes.overrides.reduce import PIXELS
 
 
 def aggregate_spatial_window(
@@ -67,7 +69,10 @@ def aggregate_spatial_window(
     ordered, rows = _fitted(ordered, y, size[1], boundary, lower != _ascending(ordered, y))
     ordered, columns = _fitted(ordered, x, size[0], boundary, right == _ascending(ordered, x))
     pixels = _windows(ordered.data, size[1], size[0])
-    values = reduce_axis(pixels, reducer, pixels.ndim - 1, np.arange(pixels.shape[-1]), context)
+    known = {name: coord for name, coord in ordered.coords.items() if not {y, x} & {*coord.dims}}
+    placed = {y: xr.Variable(y, rows), x: xr.Variable(x, columns)}
+    called = within(reducer, (*ordered.dims, PIXELS), {**known, **placed})
+    values = reduce_axis(pixels, called, pixels.ndim - 1, np.arange(pixels.shape[-1]), context)
     result = rebuild(ordered, values, map(str, ordered.dims), {y: rows, x: columns})
     return _located(result, size[0] * _step(cube, x), size[1] * _step(cube, y)).transpose(*cube.dims)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyproj
 import shapely
 import xarray as xr
 
 from processes.errors import invalid
+from processes.sources.extents import Bbox, transformed_bounds
 from processes.vectors.cubes import crs_of, main_dimension, reproject, shapes_of
 from processes.vectors.inputs import require_vector
 
@@ -47,3 +49,19 @@ def filter_vector(data: Any, geometries: Any, relation: str = "intersects") -> x
     mirrored = {"contains": "within", "within": "contains"}.get(relation, relation)
     holds = np.asarray(getattr(shapely, mirrored)(union, candidates), bool)
     return cube.isel({name: np.flatnonzero(holds & ~shapely.is_empty(candidates))})
+
+
+def within_box(cube: xr.DataArray, box: Bbox, parameter: str, process: str) -> xr.DataArray:
+    """Keep the geometries that lie fully within a bounding box; empty ones and those on its edge alone do not.
+
+    A box in another reference system counts as the smallest box round it in that of the geometries.
+    """
+    name = main_dimension(cube, parameter, process)
+    bounds, crs = box.bounds, crs_of(cube, name)
+    if not crs.equals(pyproj.CRS(box.crs), ignore_axis_order=True):
+        bounds = transformed_bounds(bounds, box.crs, crs.to_wkt())
+        if not np.isfinite(bounds).all():
+            raise invalid(parameter, process, f"{box} cannot be transformed to the geometries' reference system")
+    shapes = shapely.make_valid(shapes_of(cube, name))
+    inside = shapely.within(shapes, shapely.box(*bounds)) & ~shapely.is_empty(shapes)
+    return cube.isel({name: np.flatnonzero(inside)})

@@ -1,14 +1,15 @@
-"""Answers held against the API's own description, `openapi.yaml`."""
+"""Answers held against the API's own description, of which `tests.spec.make_openapi` keeps the facts."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
-import yaml
 from jsonschema import Draft4Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
+
+from tests.spec.make_openapi import FACTS
 
 NAME = "urn:openapi"
 
@@ -16,8 +17,11 @@ NAME = "urn:openapi"
 class OpenApi:
     """The schemas of one OpenAPI 3.0 document; its dialect is JSON schema draft 4 with `nullable`."""
 
-    def __init__(self, path: Path) -> None:
-        self._document = _as_json_schema(yaml.safe_load(path.read_text(encoding="utf-8")))
+    def __init__(self) -> None:
+        facts = json.loads(FACTS.read_text(encoding="utf-8"))
+        self._document = _as_json_schema(facts["document"])
+        self.paths: dict[str, Any] = self._document["paths"]
+        self.statuses: dict[str, int] = facts["errors"]
         resource = Resource.from_contents(self._document, default_specification=DRAFT4)
         self._registry = Registry().with_resource(NAME, resource)
 
@@ -26,6 +30,16 @@ class OpenApi:
         content = self._document["paths"][path][method]["responses"][str(status)]["content"]
         media_type = next(iter(content))
         return self._check(value, "paths", path, method, "responses", str(status), "content", media_type, "schema")
+
+    def answer_faults(self, value: Any, method: str, path: str, status: int) -> list[str]:
+        """Return what is wrong with a JSON answer, where the description says anything of it; or with its status."""
+        responses = self._document["paths"][path][method]["responses"]
+        if str(status) not in responses:
+            return [f"{method} {path} may not answer {status}"]
+        media_types = responses[str(status)].get("content", {})
+        if not any(kind.endswith("json") for kind in media_types):
+            return []
+        return self.faults(value, method, path, status)
 
     def error_faults(self, value: Any) -> list[str]:
         """Return what is wrong with an error."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,14 +224,14 @@ GRAPHS: dict[str, tuple[Graph, str, list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def statuses(api_spec: Path) -> dict[str, int]:
+def statuses(openapi: OpenApi) -> dict[str, int]:
     """The HTTP status of each error code: the API's own list; codes of processes are the client's fault."""
-    return {code: entry["http"] for code, entry in json.loads((api_spec / "errors.json").read_text()).items()}
+    return openapi.statuses
 
 
 @pytest.fixture(scope="module")
-def openapi(api_spec: Path) -> OpenApi:
-    return OpenApi(api_spec / "openapi.yaml")
+def openapi() -> OpenApi:
+    return OpenApi()
 
 
 @pytest.fixture(scope="module")

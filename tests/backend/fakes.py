@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,18 @@ class FakeCluster:
             deadline.check()
             time.sleep(0.01)
         return dask.compute(value, scheduler="synchronous")[0]
+
+    def listening(self, topic: str, hear: Any) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def notes(self, asked: SyncRequest) -> list[dict[str, str]]:
+        return []
+
+    def spent(self, asked: SyncRequest) -> dict[str, float]:
+        return {}
+
+    def threads(self) -> int:
+        return self.alive or 0
 
     def memory(self) -> int:
         return 123 * 2**20

@@ -45,7 +45,7 @@ class Server:
     def healthy(self) -> bool:
         """Whether the server says that it can compute."""
         with contextlib.suppress(requests.RequestException):
-            return requests.get(self.url + "health", timeout=5).status_code == 200
+            return requests.get(self.url + "ready", timeout=5).status_code == 200
         return False
 
     def alive(self, role: str, but: int) -> bool:
@@ -65,11 +65,13 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("OPENEO_EMBED_")}
 
 
-def run_command(*arguments: Any, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+def run_command(
+    *arguments: Any, stdin: str = "", timeout: float = 60, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run `openeo-embed` to its end, with further environment variables."""
     environ = {**clean_environment(), **variables}
     line = command(*arguments)
-    return subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=60, env=environ)
+    return subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=timeout, env=environ)
 
 
 @contextlib.contextmanager

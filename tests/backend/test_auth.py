@@ -103,6 +103,20 @@ def test_tokens_expire_and_end_with_their_user(store: UserStore, clock: Clock) -
         store.user_of(token)
 
 
+def test_tokens_can_be_revoked(store: UserStore) -> None:
+    tokens = [store.log_in("anna", PASSWORD, "a") for _ in range(2)]
+    store.add("ben", PASSWORD)
+    other = store.log_in("ben", PASSWORD, "a")
+    assert store.revoke("anna") == 2
+    for token in tokens:
+        with pytest.raises(OpenEOError, match="authenticate again"):
+            store.user_of(token)
+    assert store.user_of(other) == "ben"
+    assert store.user_of(store.log_in("anna", PASSWORD, "a")) == "anna"
+    with pytest.raises(OpenEOError, match="anna, ben"):
+        store.revoke("nobody")
+
+
 def test_guessing_is_stopped_per_name_and_address(store: UserStore, clock: Clock) -> None:
     for _ in range(3):
         with pytest.raises(OpenEOError) as refused:

@@ -113,7 +113,7 @@ def test_progress_counts_the_tasks_of_ones_own(cluster: DaskCluster, tmp_path: P
     def own() -> Any:
         return next((item for item in cluster.progress("anna") if item.id == "mine"), None)
 
-    first = until(lambda: (item := own()) and item.total > 8 and item)
+    first = until(lambda: (item := own()) and item.total == 8 and item)
     assert cluster.progress("ben") == []
     other_process = DaskCluster(cluster._address)
     half = until(lambda: next((i for i in other_process.progress("anna") if 4 <= i.done < i.total), None))
@@ -193,9 +193,10 @@ def test_failures_of_tasks_keep_their_code(cluster: DaskCluster, error: Exceptio
 
 def test_workers_that_are_killed_stand_for_too_little_memory() -> None:
     state = SimpleNamespace(address="tcp://127.0.0.1:1")
-    error = _of_task(KilledWorker("task", state, 3))
+    error = _of_task(KilledWorker("task", state, 3), [2**30, 2**31])
     assert isinstance(error, OpenEOError)
     assert (error.code, error.status) == ("ProcessGraphComplexity", 400)
+    assert "(2048 MiB, OPENEO_EMBED_WORKER_MEMORY)" in error.message
 
 
 def test_defects_of_tasks_are_no_openeo_errors(cluster: DaskCluster) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from backend.app import create_app
 from backend.context import Services
 from backend.results import FORMATS
 from processes.implementations.input_formats import INPUT_FORMATS
-from tests.backend.fakes import FakeCluster, settings_in
+from tests.backend.fakes import settings_in
 
 
 def _routes(app: Flask) -> dict[str, set[str]]:
@@ -110,11 +109,3 @@ def test_file_formats_are_the_tables_that_read_and_write(client: FlaskClient) ->
     for form in FORMATS:
         for option in form.options:
             assert f"Option `{option}`: " in body["output"][form.name]["description"]
-
-
-@pytest.mark.parametrize(("alive", "status"), [(2, 200), (0, 503), (None, 503)])
-def test_health_follows_the_cluster(tmp_path: Path, services: Services, alive: int | None, status: int) -> None:
-    services = replace(services, cluster=FakeCluster(alive=alive))
-    answer = create_app(settings_in(tmp_path), services).test_client().get("/health")
-    assert answer.status_code == status
-    assert ("reason" in answer.json) == (status != 200)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.test import TestResponse
 
 from backend.body import DEEPEST
+from backend.context import Services
 from processes.errors import STATUS, OpenEOError
 from tests.backend.conftest import User
 from tests.backend.fakes import graph
@@ -30,6 +35,8 @@ PUBLIC = {
     "/service_types",
     "/validation",
     "/health",
+    "/ready",
+    "/metrics",
 }
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 
@@ -176,3 +183,32 @@ def test_requests_are_logged_without_secrets(anna: User, client: FlaskClient, ca
     assert "GET /me 200" in caplog.text
     assert token not in caplog.text
     assert "\nforged" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "code"),
+    [
+        (OperationalError("SELECT", {}, Exception("server closed the connection")), 503, "InfrastructureBusy"),
+        (OperationalError("SELECT", {}, Exception("database is locked")), 503, "InfrastructureBusy"),
+        (OperationalError("INSERT", {}, Exception("database or disk is full")), 500, "StorageFailure"),
+        (PoolTimeout("QueuePool limit reached"), 503, "InfrastructureBusy"),
+        (OSError(errno.ENOSPC, "No space left on device"), 500, "StorageFailure"),
+    ],
+)
+def test_outages_are_told_as_such(
+    anna: User,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    reason: Exception,
+    status: int,
+    code: str,
+) -> None:
+    def away(*_: Any, **__: Any) -> Any:
+        raise reason
+
+    monkeypatch.setattr(services.jobs, "of", away)
+    answer = anna.get("/jobs")
+    assert (answer.status_code, answer.json["code"]) == (status, code)
+    assert "SELECT" not in answer.text
+    assert "Traceback" not in caplog.text

@@ -304,7 +304,9 @@ def test_canceling_a_finished_job_changes_nothing(anna: User, finished: str) -> 
 def test_estimates_compute_nothing(anna: User, services: Services) -> None:
     job = _create(anna)
     told = anna.get(f"/jobs/{job}/estimate").json
-    assert told == {"costs": 0, "size": 512, "loaded_bytes": 0, "embeddings": 0, "tasks": told["tasks"]}
+    measures = {"loaded_bytes": 0, "embeddings": 0, "tasks": told["tasks"], "pixels": 0, "dates": 0}
+    time = {"duration": "PT1S", "threads": 1, "measured_runs": 0}
+    assert told == {"costs": 0, "size": 512, **measures, **time}
     assert services.cluster.asked == []  # type: ignore[attr-defined]
     wrong = _create(anna, process=graph("save", format="PNG")["process"])
     assert anna.get(f"/jobs/{wrong}/estimate").json["code"] == "FormatUnsuitable"

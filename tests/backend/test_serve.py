@@ -31,7 +31,8 @@ def _gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_url_is_told_when_the_server_can_compute(server: Server) -> None:
-    assert requests.get(server.url + "health", timeout=5).json() == {"status": "ok", "workers": 1}
+    assert requests.get(server.url + "health", timeout=5).json() == {"status": "ok"}
+    assert requests.get(server.url + "ready", timeout=5).json() == {"status": "ready", "workers": 1}
     assert "user demo" in server.log.read_text()
 
 
@@ -115,7 +116,7 @@ def test_demo_user_is_never_open_to_the_network(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
-    ended = run_command("serve", "--data", tmp_path, "--port", 0, OPENEO_EMBED_WORKER_MEMORY="nonsense")
+    ended = run_command("serve", "--data", tmp_path, "--port", 0, DASK_DISTRIBUTED__NANNY__PRELOAD="['nonsense']")
     assert ended.returncode == 1
     assert ended.stderr.endswith("Error: The part workers ended 3 times at start; the log says why.\n")
 

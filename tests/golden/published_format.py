@@ -69,3 +69,15 @@ def seeded_checkpoint() -> dict:
             state[theirs] = value
     state["bottleneck_expander.0.weight"] = torch.zeros(128, 7)
     return {"state_dict": state, "hyper_parameters": {"dbottleneck": 7}, "epoch": 3}
+
+
+def seeded_stage1(sensor: str) -> dict:
+    """Return what `torch.save` writes as the checkpoint of one sensor's stage 1."""
+    state = {}
+    for name, value in seeded_checkpoint()["state_dict"].items():
+        if name.startswith((f"enc_{sensor}.", f"dec_{sensor}.")):
+            state[name.replace(f"enc_{sensor}", "encoder").replace(f"dec_{sensor}", "decoder")] = value
+    for name in [n for n in state if n.startswith("encoder.positional_embedding_shared.")]:
+        state[name.removeprefix("encoder.")] = state[name]
+    parameters = {"channels": 2, "dbottleneck": 2, "num_reduced_tokens": 7}
+    return {"state_dict": state, "hyper_parameters": parameters, "epoch": 3}

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from models.embed import Embedder
+from models.engine.folded_decoder import FoldedDecoder
 from models.network import TwoStageModel
-from models.preprocessing import nearest_earlier_on_tie, normalise_power, rolling_mean
+from models.preprocessing import nearest_earlier_on_tie, preprocess
 from models.published import read_published
 from models.training import losses
 
@@ -39,6 +40,9 @@ def test_patches(published, shared_golden, axis):
     for m in ("s1", "s2"):
         assert_same(z[m], golden[f"{axis}_z_{m}"])
         assert_same(decoded[m], golden[f"{axis}_recon_{m}"])
+        vectors = published.decoder(m).vectors(published.heads[m](embedding), gaps[m], published.encoder(m).context)
+        folded = FoldedDecoder(published.decoder(m).frame).centre(vectors[:, 5])
+        assert_same(folded, golden[f"{axis}_recon_{m}"][:, 5, :, 7, 7])
 
 
 @pytest.mark.parametrize("attention", ["frames", "self"])
@@ -81,7 +85,7 @@ def test_bottlenecks_of_a_cube(shared_golden, attention):
 def test_preprocessing_of_sentinel1(shared_golden):
     golden = np.load(shared_golden / "preprocess_s1.npz")
     power = np.moveaxis(golden["power"], 0, 1)  # (bands, t, y, x)
-    assert_same(np.moveaxis(normalise_power(rolling_mean(power)), 1, 0), golden["normalised"])
+    assert_same(np.moveaxis(preprocess(power, "sentinel1-power", "cube"), 1, 0), golden["normalised"])
 
 
 def test_pairing(shared_golden):

@@ -8,6 +8,8 @@ from typing import Any
 import dask
 import pytest
 
+from tests.processes.site import Site, serve
+
 
 @pytest.fixture
 def no_compute() -> Iterator[None]:
@@ -18,3 +20,10 @@ def no_compute() -> Iterator[None]:
 
     with dask.config.set(scheduler=refuse):
         yield
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A web server on loopback."""
+    with serve() as running:
+        yield running

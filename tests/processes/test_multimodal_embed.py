@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import dask.array as da
@@ -13,10 +14,16 @@ import torch
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from models import embed_cube, load_model
+from models.card import ModelCard, published_modalities
+from models.card_item import parse_modality
+from models.network import TwoStageModel
+from models.preprocessing import preprocess
 from models.store import save_model
 from processes.environment import Environment, Ledger
 from processes.errors import OpenEOError
 from processes.implementations.multimodal_embed import halo, multimodal_embed
+from processes.sources import LoadRequest, open_source
 from tests.golden.seeded import seeded_cube, seeded_model
 from udf import ModelShelf
 
@@ -88,9 +95,6 @@ def test_the_cube_is_known_without_computing(data, radar, env):
 
 
 def test_numbers_are_those_of_the_torch_level(whole, raw):
-    from models import embed_cube
-    from models.preprocessing import preprocess
-
     cubes = {
         "s2": preprocess(raw["s2"], "sentinel2-reflectance", "local"),
         "s1": preprocess(raw["s1"] * np.float32(0.2), "sentinel1-power", "local"),
@@ -161,6 +165,110 @@ def test_scene_classification_masks_clouds_unless_told_otherwise(data, radar, en
     assert np.isnan(masked.isel(t=6, x=8)).all()
     unmasked = multimodal_embed(both, [radar], mask_clouds=False, env=env).compute(scheduler="sync")
     xr.testing.assert_allclose(unmasked, whole, rtol=0, atol=TOLERANCE)
+
+
+def test_quality_comes_as_two_more_bands(data, radar, env, whole, raw):
+    cube = multimodal_embed(data, [radar], quality=True, env=env)
+    assert cube["bands"].values.tolist() == [*(f"F0{i}" for i in range(1, 8)), "valid_fraction", "reconstruction_error"]
+    out = cube.compute(scheduler="sync")
+    xr.testing.assert_allclose(out.isel(bands=slice(7)), whole, rtol=0, atol=TOLERANCE)
+    cubes = {
+        "s2": preprocess(raw["s2"], "sentinel2-reflectance", "local"),
+        "s1": preprocess(raw["s1"] * np.float32(0.2), "sentinel1-power", "local"),
+    }
+    expected = embed_cube(seeded_model(), cubes, {"s2": raw["time"], "s1": raw["s1_time"]}, quality=True)
+    np.testing.assert_allclose(
+        out.transpose("bands", "t", "y", "x").values, expected, rtol=0, atol=TOLERANCE, equal_nan=True
+    )
+    fraction = out.sel(bands="valid_fraction").values
+    assert np.isfinite(fraction).sum() == np.isfinite(whole.isel(bands=0)).sum() > 0
+    assert 0 < np.nanmin(fraction) < 1
+
+
+def test_a_model_without_decoders_tells_no_quality(data, radar, tmp_path):
+    card, weights = replace(seeded_model().card, decoders=False), seeded_model().state_dict()
+    weights = {k: v for k, v in weights.items() if not k.startswith(("decoders.", "heads."))}
+    save_model(tmp_path / "bare", card, weights, torch.float32)
+    env = Environment(catalog=None, models=ModelShelf((tmp_path,), "bare"))
+    with pytest.raises(OpenEOError, match="without decoders") as caught:
+        multimodal_embed(data, [radar], quality=True, env=env)
+    assert caught.value.code == "ProcessParameterInvalid"
+    assert multimodal_embed(data, [radar], env=env).sizes["bands"] == 7
+
+
+LANDSAT = {
+    "id": "l8",
+    "bands": ["B02", "B04", "ST"],
+    "units": ["reflectance", "reflectance", "kelvin"],
+    "preprocessing": [
+        {"op": "valid", "min": 0, "max": 1.5, "bands": ["B02", "B04"]},
+        {"op": "clip", "min": 0, "max": 1, "bands": ["B02", "B04"]},
+        {"op": "valid", "min": 200, "max": 350, "bands": ["ST"]},
+        {"op": "min_max", "min": 250, "max": 330, "bands": ["ST"]},
+    ],
+    "tokens": 6,
+    "bottleneck": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """A model of three sensors, the third of which is declared in its card alone."""
+    card = ModelCard("three", (*published_modalities(), parse_modality(LANDSAT)), "s2")
+    model = TwoStageModel(card)
+    generator = torch.Generator().manual_seed(3)
+    for name, parameter in model.named_parameters():
+        spread = 0.1 if parameter.ndim == 1 else float(np.sqrt(2 / max(np.prod(parameter.shape[1:]), 1)))
+        parameter.data = torch.randn(parameter.shape, generator=generator) * spread
+        if "norm" in name and name.endswith("weight"):
+            parameter.data += 1
+    folder = tmp_path_factory.mktemp("three")
+    save_model(folder / "three", card, model.state_dict(), torch.float32)
+    return Environment(catalog=None, models=ModelShelf((folder,), "three"))
+
+
+def test_a_third_sensor_is_declared_not_coded(data, radar, raw, three):
+    """Its bands are called as those of Sentinel-2 are: the cubes are told apart by what each sensor took."""
+    random = np.random.default_rng(6)
+    times = raw["s1_time"][::2] + np.timedelta64(5, "h")
+    values = np.stack([random.uniform(0, 1.6, (len(times), 16, 17)) for _ in range(2)])
+    values = np.concatenate([values, random.uniform(190, 340, values[:1].shape)]).astype(np.float32)
+    heat = as_cube(values, times, LANDSAT["bands"])
+    out = multimodal_embed(data, [radar, heat], env=three).compute(scheduler="sync")
+    model = load_model("three", folders=three.models.folders)
+    cubes = {"s1": raw["s1"] * np.float32(0.2), "s2": raw["s2"], "l8": values}
+    cubes = {m.id: preprocess(cubes[m.id], m.preprocessing, "local") for m in model.card.modalities}
+    assert 0.05 < np.isnan(cubes["l8"]).mean() < 0.2
+    expected = embed_cube(model, cubes, {"s1": raw["s1_time"], "s2": raw["time"], "l8": times})
+    assert np.isfinite(expected).any()
+    np.testing.assert_allclose(
+        out.transpose("bands", "t", "y", "x").values, expected, rtol=0, atol=TOLERANCE, equal_nan=True
+    )
+    with pytest.raises(OpenEOError, match=r"B02 \(reflectance\), B04 \(reflectance\), ST \(kelvin\)") as caught:
+        multimodal_embed(data, [radar], env=three)
+    assert caught.value.code == "LabelNotAvailable"
+
+
+def test_landsat_8_of_the_real_site(three, real_site):
+    optical, sentinel1 = open_source(real_site)
+    s2, s1 = (source.load(LoadRequest()).isel(y=slice(16, 31), x=slice(20, 35)) for source in (optical, sentinel1))
+    files = [xr.open_dataset(real_site / f"L8_{kind}_10m.nc", mask_and_scale=False) for kind in ("SR", "ST")]
+    reflectance, heat = (
+        f.assign_coords(timestamp=f["timestamp"].astype("datetime64[D]")).drop_duplicates("timestamp") for f in files
+    )
+    bands = [reflectance[b] * 1e-4 for b in LANDSAT["bands"][:2]] + [heat["ST-B10"]]
+    landsat = xr.concat(bands, "bands", join="inner", coords="minimal", compat="override").astype("float32")
+    landsat = landsat.isel(y=slice(16, 31), x=slice(20, 35)).rename(timestamp="t")
+    landsat = landsat.assign_coords(
+        bands=LANDSAT["bands"], t=landsat["t"].astype("datetime64[ns]"), y=s2["y"], x=s2["x"]
+    )
+    around = s2.isel(t=slice(None, 60))
+    out = multimodal_embed(around, [s1, landsat.transpose("t", "bands", "y", "x")], env=three).compute(scheduler="sync")
+    warm = landsat.where(landsat["bands"] != "ST", landsat + 9).transpose("t", "bands", "y", "x")
+    other = multimodal_embed(around, [s1, warm], env=three).compute(scheduler="sync")
+    known = np.isfinite(out.values)
+    assert known.sum() >= 7
+    assert (np.abs(other.values - out.values)[known].reshape(-1) > 1e-4).any()
 
 
 def test_halo(env):

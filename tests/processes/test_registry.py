@@ -61,9 +61,8 @@ def test_specifications_are_complete(registry: ProcessRegistry, id: str) -> None
         assert "schema" in parameter
 
 
-@pytest.mark.parametrize("id", ["run_udf", "export_workspace"])
-def test_what_is_dangerous_or_computes_is_not_offered(registry: ProcessRegistry, id: str) -> None:
-    assert id not in set(registry["predefined", None])
+def test_what_computes_is_not_offered(registry: ProcessRegistry) -> None:
+    assert "export_workspace" not in set(registry["predefined", None])
 
 
 def test_each_registry_is_new() -> None:

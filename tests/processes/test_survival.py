@@ -206,6 +206,7 @@ _MODELS = ("ml_fit_class_random_forest", "ml_fit_kmeans", "ml_fit_regr_random_fo
 _GRAPHS = ("change_between_periods", "cloud_masked_composite", "embeddings_rgb", "similarity_to_geometry")
 EXCUSED = {
     "create_data_cube": "takes no cube",
+    "load_result": "takes no cube; its own tests save cubes and hold what comes back against them",
     "dimension_labels": "gives a list",
     "multimodal_embed": "has its own tests",
     "predict_curve": "makes values of parameters; its own tests",

@@ -25,8 +25,6 @@ NOT_RAISED = {
     ("divide", "DivisionByZero"): "IEEE 754 has infinities",
     ("mod", "DivisionByZero"): "IEEE 754 has infinities",
     ("multiply", "MultiplicandMissing"): "both factors are required parameters",
-    ("load_stac", "PropertiesUnsupported"): "properties are supported",
-    ("merge_cubes", "IncompatibleGeometryTypes"): "IncompatibleDataCubes",
     ("save_result", "FormatUnsuitable"): "the back-end raises it",
     ("save_result", "DataCubeEmpty"): "the back-end raises it",
 }

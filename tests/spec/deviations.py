@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-# Processes of this back-end, and drafts of machine learning that are no part of the standard's release.
+# Processes of this back-end, drafts of machine learning that are no part of the standard's release, and `load_result`,
+# which was in former releases: jobs are named by their id, where `load_stac` takes URLs alone.
 NOT_OF_THE_STANDARD = {
     "load_ml_model",
+    "load_result",
     "ml_fit_class_random_forest",
     "ml_fit_kmeans",
     "ml_fit_regr_random_forest",
@@ -22,7 +24,6 @@ NOT_OF_THE_STANDARD = {
 
 _NUMBERS_ONLY = "Cubes hold numbers, so text cannot replace any."
 _TOLD = "Not in the standard's list; tells more than a general error would."
-_RASTERS_ONLY = "Only raster cubes are filtered."
 _GEOJSON = "GeoJSON is taken, too, as by the standard's other processes with geometries."
 _LABELS = "Without labels the standard fills the gaps of a cube, but none with gaps is passed to the process."
 
@@ -34,9 +35,7 @@ DEVIATIONS: dict[str, dict[str, str]] = {
         "exceptions.NoDataAvailable": _TOLD,
     },
     "filter_bands": {"exceptions.LabelNotAvailable": _TOLD},
-    "filter_bbox": {"parameters.data": _RASTERS_ONLY, "returns": _RASTERS_ONLY},
     "filter_vector": {"parameters.data": _GEOJSON, "parameters.geometries": _GEOJSON},
-    "load_stac": {"exceptions.PropertiesUnsupported": _TOLD},
     "mask": {"parameters.replacement.type": _NUMBERS_ONLY},
     "mask_polygon": {"parameters.replacement": _NUMBERS_ONLY},
     "predict_curve": dict.fromkeys(("parameters.labels", "parameters.labels(optional)"), _LABELS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from processes.graph.package import ProcessRegistry
 from processes.registry import BASE, OVERRIDES, OWN, build_registry, read_spec
 from tests.processes.graph.graphs import run
 from tests.spec.deviations import DEVIATIONS, NOT_OF_THE_STANDARD, differences
+from tests.spec.left_out import LEFT_OUT
 from tests.spec.make import EXAMPLES, FACTS, examples_of, facts_of, without_texts
+from tests.spec.overview import PAGE, page
 
 STANDARD: dict[str, Any] = json.loads(FACTS.read_text(encoding="utf-8"))
 # Ready-made process graphs are ours altogether; tests/processes/ready_made looks at them.
@@ -33,6 +36,27 @@ CASES = [
 
 def test_every_process_is_of_the_standard_or_known_to_be_ours() -> None:
     assert set(IDS) - set(STANDARD) == NOT_OF_THE_STANDARD & set(IDS)
+
+
+def test_what_is_left_out_of_the_standard_has_a_reason() -> None:
+    assert set(STANDARD) - set(IDS) == set(LEFT_OUT)
+
+
+def test_the_page_about_processes_is_the_one_that_is_made_of_them() -> None:
+    """Written by `python -m tests.spec.overview`."""
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_every_parameter_is_one_of_the_function_and_the_other_way_round() -> None:
+    """Functions may have more that the evaluator, not the user, passes on."""
+    ours = {"env", "wide", "axis", "keepdims", "dim_labels"}
+    for id, function in {**BASE, **OVERRIDES, **OWN}.items():
+        known = signature(function).parameters
+        declared = {parameter["name"]: parameter for parameter in read_spec(id).get("parameters", [])}
+        if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in known.values()):
+            continue
+        assert set(declared) <= set(known), id
+        assert set(known) - set(declared) <= ours, id
 
 
 @pytest.mark.parametrize("id", [id for id in IDS if id in STANDARD])

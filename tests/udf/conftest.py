@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dask.array as da
+import numpy as np
 import pytest
 import torch
 
@@ -13,7 +16,11 @@ from udf import ModelShelf, SensorCube
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory) -> ModelShelf:
-    folder = tmp_path_factory.mktemp("models")
+    return save_seeded_model(tmp_path_factory.mktemp("models"))
+
+
+def save_seeded_model(folder: Path) -> ModelShelf:
+    """Return a shelf with the model `seeded` in that folder."""
     model = seeded_model()
     save_model(folder / "seeded", model.card, model.state_dict(), torch.float32)
     return ModelShelf((folder,), "seeded")
@@ -31,9 +38,11 @@ def raw():
 def sensors(raw):
     def sensors(s2_chunks=-1, s1_chunks=-1, **changes):
         values = {**raw, **changes}
+        if "classes" in values:
+            values["s2"] = np.concatenate([values["s2"], values["classes"][None].astype(np.float32)])
         return {
             "s1": SensorCube(da.from_array(values["s1"], chunks=s1_chunks), values["s1_time"]),
-            "s2": SensorCube(da.from_array(values["s2"], chunks=s2_chunks), values["time"], values.get("classes")),
+            "s2": SensorCube(da.from_array(values["s2"], chunks=s2_chunks), values["time"], "classes" in values),
         }
 
     return sensors

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import shapely
 import xarray as xr
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
@@ -19,6 +20,7 @@ from backend.jobs.describe import describe_file, extents, total_bytes
 from backend.jobs.model import Draft, Job
 from backend.jobs.states import FINISHED, JobState
 from backend.results import find_format
+from processes.vectors.cubes import make_cube
 from tests.backend.fakes import cube
 
 
@@ -78,12 +80,19 @@ def _signed(path: str) -> str:
     return f"https://openeo.example{path}?signature=s"
 
 
-@pytest.fixture(params=["raster", "number", "nothing"])
+@pytest.fixture(params=["raster", "vector", "number", "nothing"])
 def job(request: pytest.FixtureRequest, tmp_path: Path) -> Job:
     if request.param == "nothing":
         return _job(None)
-    value: Any = cube().compute() if request.param == "raster" else 4.5
-    form = "GTiff" if request.param == "raster" else "JSON"
+    values: dict[str, tuple[Any, str]] = {
+        "raster": (cube().compute(), "GTiff"),
+        "vector": (
+            make_cube([shapely.Point(3, 51)], "EPSG:4326", None, np.ones((1, 1)), {"bands": ["B04"]}),
+            "Parquet",
+        ),
+        "number": (4.5, "JSON"),
+    }
+    value, form = values[request.param]
     return _job({"folder": "1-1", "assets": {"result.x": _asset(value, form, tmp_path)}, **extents(value, [])})
 
 

@@ -86,7 +86,7 @@ def test_a_job_that_kills_its_runners_fails_in_the_end(
     for _ in range(2):
         until(lambda: past.claim("dead", 10))
     until(lambda: _status(services, job) == "error")
-    assert services.jobs.entries(job.id)[-1].code == "RunnerLost"
+    until(lambda: services.jobs.entries(job.id)[-1].code == "RunnerLost")
 
 
 def test_a_database_that_fails_for_a_while(services: Services, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ import dask.array as da
 import pytest
 import rasterio
 import xarray as xr
+from sqlalchemy.exc import OperationalError
 
 from backend.context import Services
+from backend.files import Workspaces
 from backend.jobs.lease import Lease
 from backend.jobs.model import Draft, Job
 from backend.jobs.states import Fail, JobState, LeaseLost, Produce
@@ -153,7 +156,7 @@ def test_too_large_a_result_is_refused_before_it_is_computed(services: Services,
 
 
 def test_results_count_for_the_quota(services: Services, tmp_path: Path) -> None:
-    bench = Bench(services, tmp_path, storage_bytes=10)
+    bench = Bench(replace(services, files=Workspaces(tmp_path / "files", 10_000, quota=10)), tmp_path)
     job = bench.work(_process("save", format="GTiff"))
     assert (job.state.status, bench.files()) == ("error", [])
     assert bench.services.jobs.entries(job.id, "error")[0].code == "StorageQuotaExceeded"
@@ -228,6 +231,71 @@ def test_a_job_that_takes_too_long_fails(services: Services, tmp_path: Path) -> 
     assert bench.services.jobs.entries(job.id, "error")[0].code == "RequestTimeout"
 
 
+def test_a_job_whose_runner_outgrows_its_memory_fails(services: Services, tmp_path: Path) -> None:
+    bench = Bench(replace(services, cluster=Slow()), tmp_path)
+    bench.worker._settings = replace(bench.worker._settings, job_memory_bytes=2**20)
+    job = bench.work(_process("load"))
+    (entry,) = bench.services.jobs.entries(job.id, "error")
+    assert (job.state.status, entry.code) == ("error", "ProcessGraphComplexity")
+    assert "may have 1 MiB (OPENEO_EMBED_JOB_MEMORY_BYTES)" in entry.message
+
+
+class Outage:
+    """Makes methods of a store fail as they do without a database, so many times."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, store: Any, times: int, *names: str) -> None:
+        self.left = times
+        for name in names:
+            monkeypatch.setattr(store, name, self._failing(getattr(store, name)))
+
+    def _failing(self, method: Any) -> Any:
+        def attempt(*args: Any, **kwargs: Any) -> Any:
+            if self.left > 0:
+                self.left -= 1
+                raise OperationalError("UPDATE jobs", {}, Exception("the server closed the connection"))
+            return method(*args, **kwargs)
+
+        return attempt
+
+
+def test_a_job_outlives_outages_of_the_database(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log and its end are written as soon as they can be; it is computed once."""
+    job = bench.claim(_process("number"))
+    outage = Outage(monkeypatch, bench.services.jobs, 6, "report", "log", "result_bytes")
+    bench.worker.work(job)
+    assert outage.left == 0
+    done = bench.services.jobs.get("anna", job.id)
+    assert (done.state.status, done.state.attempts) == ("finished", 1)
+    told = bench.log(done)
+    assert "attempt 1" in told[0]
+    assert told[-1].startswith("Finished")
+
+
+def test_an_outage_while_a_job_is_prepared_is_no_failure_of_the_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(env: Environment) -> Any:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    bench.services.graphs.values["lost"] = lost  # type: ignore[attr-defined]
+    job = bench.work(_process("lost"))
+    assert (job.state.status, job.state.attempts) == ("queued", 1)
+    (entry,) = bench.services.jobs.entries(job.id, "warning")
+    assert (entry.code, "database" in entry.message) == ("InfrastructureBusy", True)
+
+
+def test_a_lease_that_cannot_be_kept_up_is_lost_at_its_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the thread that keeps it up hangs: another runner may have the job by then."""
+    job = bench.claim(_process("load"))
+    monkeypatch.setattr(bench.services.jobs, "report", lambda *_: threading.Event().wait(5))
+    lease = Lease(bench.services.jobs, job, 0.4, 100.0, lambda: 0.0, lambda: None, threading.Event(), lambda: None)
+    with lease:
+        lease.check()
+        time.sleep(0.6)
+        with pytest.raises(LeaseLost):
+            lease.check()
+
+
 def test_jobs_are_tried_again_when_the_cluster_went_away(services: Services, tmp_path: Path) -> None:
     bench = Bench(replace(services, cluster=Away()), tmp_path)
     job = bench.work(_process("load"))
@@ -285,7 +353,7 @@ def test_work_that_does_not_stop_is_ended_with_its_process(services: Services) -
     aborted = threading.Event()
     state = JobState("running", 1, 1, lease=Held("runner", 1.0))
     gone = Job("f" * 32, "anna", Draft({}), 0.0, 0.0, state)
-    lease = Lease(services.jobs, gone, 0.2, 100.0, lambda: 0.0, threading.Event(), aborted.set, grace=0.2)
+    lease = Lease(services.jobs, gone, 0.2, 100.0, lambda: 0.0, lambda: None, threading.Event(), aborted.set, grace=0.2)
     with lease:
         assert aborted.wait(20)
         with pytest.raises(LeaseLost):
@@ -295,7 +363,10 @@ def test_work_that_does_not_stop_is_ended_with_its_process(services: Services) -
 def test_stuck_work_whose_time_is_up_is_not_tried_again(bench: Bench) -> None:
     aborted = threading.Event()
     job = bench.claim(_process("load"))
-    with Lease(bench.services.jobs, job, 1.0, 0.1, lambda: 0.0, threading.Event(), aborted.set, grace=0.2):
+    lease = Lease(
+        bench.services.jobs, job, 1.0, 0.1, lambda: 0.0, lambda: None, threading.Event(), aborted.set, grace=0.2
+    )
+    with lease:
         assert aborted.wait(20)
     assert bench.services.jobs.get("anna", job.id).state.status == "error"
     assert bench.services.jobs.entries(job.id, "error")[0].code == "RequestTimeout"

@@ -12,6 +12,7 @@ import pytest
 
 from backend.context import Services
 from backend.graphs.engine import Engines
+from backend.sync.deadline import Deadline
 from backend.sync.run import prepare
 from backend.validation import find_faults
 from processes.environment import Ledger
@@ -141,7 +142,7 @@ def test_faults_are_told_as_the_graph_would_fail(find: Find, real: Services) -> 
     graph = {"load": load(bands=["B99"]), "save": node("save_result", "load", result=True, format="GTiff")}
     (fault,) = find(graph)
     with pytest.raises(OpenEOError) as refused:
-        prepare(real, {"process_graph": graph}, "anna", Ledger())
+        prepare(real, {"process_graph": graph}, "anna", Ledger(), Deadline(60))
     assert (fault.code, fault.message) == (refused.value.code, refused.value.message)
 
 

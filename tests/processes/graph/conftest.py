@@ -12,7 +12,8 @@ import xarray as xr
 
 from processes.graph.package import ProcessRegistry
 from processes.registry import build_registry
-from tests.processes.graph.graphs import fake_process, parameter
+from tests.processes.graph.callback_cubes import CHUNKS, A
+from tests.processes.graph.graphs import cube, fake_process, parameter
 
 
 @pytest.fixture
@@ -50,3 +51,9 @@ def build(
             return run(registry, graph, **parameters)
 
     return build
+
+
+@pytest.fixture(params=CHUNKS, ids=str)
+def data(request: pytest.FixtureRequest) -> xr.DataArray:
+    """Return a lazy cube in various chunks."""
+    return cube(A, request.param)

@@ -85,7 +85,7 @@ OTHERS |= {"load_ml_model", "ml_fit_class_random_forest", "ml_fit_kmeans", "ml_f
 OTHERS |= {"ml_predict", "save_ml_model"}
 # What comes in by URL, and geometries; tests of their own run them without letting anything compute.
 OTHERS |= {"load_geojson", "load_stac", "load_uploaded_files", "load_url", "filter_vector", "vector_buffer"}
-OTHERS |= {"vector_reproject"}
+OTHERS |= {"load_result", "run_udf", "vector_reproject"}
 OTHERS |= {"vector_to_random_points", "vector_to_regular_points"}
 # What processes of numbers and arrays need beside their first operand.
 OPERANDS: dict[str, dict[str, Any]] = {

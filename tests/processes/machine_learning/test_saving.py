@@ -17,9 +17,10 @@ import skops.io
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression
 
+from models.mlm import MLM
 from processes.errors import OpenEOError
 from processes.machine_learning._skops import from_bytes, to_bytes
-from processes.machine_learning.item import MLM, card_of, model_item
+from processes.machine_learning.item import card_of, model_item
 from processes.machine_learning.models import ModelCard
 from processes.machine_learning.save import ModelSaveRequest
 from processes.machine_learning.store import FolderStore, new_id, user_store

@@ -277,6 +277,18 @@ def test_values_of_pixels_can_be_searched_appended_and_listed(cube: xr.DataArray
     np.testing.assert_array_equal(np.asarray(order.first([data[0], largest], axis=0)), values[0])
 
 
+def test_the_value_of_each_pixel_is_sought_among_constants(cube: xr.DataArray) -> None:
+    data = cube.data
+    constants = [make_cube().values.ravel()[k] for k in (-1, 40, 5, 40)]
+    for reverse in (False, True):
+        expected = [arrays.array_find(constants, float(v), reverse) for v in make_cube().values.ravel()]
+        found = arrays.array_find(constants, data, reverse, axis=0)
+        assert isinstance(found, da.Array) == isinstance(data, da.Array)
+        np.testing.assert_array_equal(np.asarray(found).ravel(), np.array(expected, float))
+    assert np.isnan(np.asarray(arrays.array_find([], data))).all()
+    assert np.isnan(np.asarray(arrays.array_find(["1", None, True], data))).all()
+
+
 def test_integers_keep_their_type() -> None:
     data = make_cube("int16").chunk({"t": 2}).data
     for result in (

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processes.errors import OpenEOError
+from processes.overrides.filters import filter_bbox
 from processes.vectors import (
     filter_vector,
     vector_buffer,
@@ -45,6 +46,21 @@ class TestFilter:
         shapely.box(1, 1, 2, 2), shapely.box(10, 0, 12, 10), shapely.box(8, 8, 12, 12), shapely.Point(50, 50),
     )  # fmt: skip
     base = shapely.box(0, 0, 10, 10)
+
+    def test_a_bounding_box_keeps_what_lies_fully_within(self) -> None:
+        on_edge = shapely.LineString([(0, 0), (10, 0)])  # within the box's boundary, which is not its inside
+        shapes = [self.inside, self.edge, self.across, self.outside, self.base, on_edge, shapely.Polygon()]
+        cube = vector(*shapes, crs="EPSG:4326", n=range(7))
+        kept = filter_bbox(cube, {"west": 0, "south": 0, "east": 10, "north": 10})
+        assert kept["n"].values.tolist() == [0, 4]
+        assert (kept.dims, crs_of(kept, "geometry")) == (cube.dims, crs_of(cube, "geometry"))
+        np.testing.assert_array_equal(kept.compute(), cube.isel(geometry=[0, 4]).compute())
+
+    def test_a_bounding_box_in_another_reference_system(self) -> None:
+        box = {**dict(zip(("west", "south", "east", "north"), BOX.buffer(1).bounds, strict=True)), "crs": 32631}
+        near = vector_reproject(vector(BOX.centroid, shapely.Point(600_000, 5_600_000), n=[0, 1]), 4326)
+        assert filter_bbox(near, box)["n"].values.tolist() == [0]
+        assert not labels(filter_bbox(near, {**box, "east": box["west"] + 1}))
 
     @pytest.mark.parametrize(
         ("relation", "kept"),

@@ -1,0 +1,1 @@
+"""What the server measures of itself: its speed, kept for estimates, and what `/metrics` tells."""

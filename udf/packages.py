@@ -1,0 +1,205 @@
+"""Packages that users' code asks for in a block of script metadata (PEP 723), installed where the operator allows it.
+
+pip runs outside of the sandbox, which has no network, but it takes wheels alone: these are unpacked, and nothing of
+what is in them is run. Their code is first run when users' code imports it, inside the sandbox.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from udf.rules import PackageRules
+
+# What users' code finds without asking for it, and what other packages must fit to.
+OFFERED = (
+    "dask", "geopandas", "netCDF4", "numpy", "openeo", "pandas", "pyproj", "rasterio", "scikit-learn", "scipy",
+    "shapely", "torch", "xarray",
+)  # fmt: skip
+MOST = 20
+_TOLD = 600
+
+
+class PackageError(Exception):
+    """What the code asks for cannot be had; the message says why and what to do."""
+
+
+def offered_versions() -> dict[str, str]:
+    """Return name and version of the libraries that users' code finds."""
+    found = {}
+    for name in OFFERED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def read_script_block(source: str, allowed: bool) -> tuple[str, ...]:
+    """Return the dependencies that the code's script block lists, sorted; none where it has no block.
+
+    Parameters
+    ----------
+    source : str
+    allowed : bool
+        Whether packages are installed at all.
+
+    Raises
+    ------
+    PackageError
+        For a block that cannot be read, another version of Python, packages where none are installed, and
+        requirements that name anything but a package and its versions.
+    """
+    content = _script_content(source)
+    if content is None:
+        return ()
+    try:
+        block = tomllib.loads(content)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise PackageError(f"its block '# /// script' is no TOML: {error}") from None
+    _require_python(block.get("requires-python"))
+    listed = block.get("dependencies", [])
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        raise PackageError("'dependencies' in its block '# /// script' must be an array of texts")
+    if len(listed) > MOST:
+        raise PackageError(f"its block '# /// script' lists {len(listed)} dependencies; {MOST} are possible")
+    wanted = sorted({str(_requirement(item)) for item in listed})
+    wanted = [item for item in wanted if not _is_there(Requirement(item))]
+    if wanted and not allowed:
+        raise PackageError(
+            f"it asks for {', '.join(wanted)}, but the operator of this server lets no packages be installed; use what "
+            "/udf_runtimes lists"
+        )
+    return tuple(wanted)
+
+
+def _script_content(source: str) -> str | None:
+    """Return what is between ``# /// script`` and the last ``# ///`` of the comment; there may be one such block."""
+    lines = source.splitlines()
+    found, at = [], 0
+    while at < len(lines):
+        if lines[at].rstrip() == "# /// script":
+            end = at + 1
+            while end < len(lines) and (lines[end] == "#" or lines[end].startswith("# ")):
+                end += 1
+            closes = [i for i in range(at + 1, end) if lines[i].rstrip() == "# ///"]
+            if not closes:
+                raise PackageError("its block '# /// script' has no end; write '# ///' on a line of its own")
+            found.append("\n".join(line[2:] for line in lines[at + 1 : closes[-1]]))
+            at = end
+        else:
+            at += 1
+    if len(found) > 1:
+        raise PackageError("it has several blocks '# /// script'; one is possible")
+    return found[0] if found else None
+
+
+def _require_python(wanted: object) -> None:
+    if wanted is None:
+        return
+    try:
+        fits = platform.python_version() in SpecifierSet(str(wanted))
+    except InvalidSpecifier:
+        raise PackageError(f"'requires-python' is {wanted!r}, which is no version specifier") from None
+    if not fits:
+        raise PackageError(f"it requires Python {wanted}; there is {platform.python_version()}")
+
+
+def _requirement(text: str) -> Requirement:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        raise PackageError(f"{text[:200]!r} in its dependencies is no requirement; write, say, 'name>=1.2'") from None
+    if requirement.url is not None:
+        raise PackageError(f"{text[:200]!r} names a place; packages come from the operator's index alone")
+    return requirement
+
+
+def _is_there(requirement: Requirement) -> bool:
+    """Whether a library that is offered anyway fulfils a requirement."""
+    there = {name.lower(): found for name, found in offered_versions().items()}
+    found = there.get(requirement.name.lower())
+    if found is None or requirement.extras:
+        return False
+    if found not in requirement.specifier:
+        raise PackageError(f"it requires {requirement}; there is {requirement.name} {found}, which cannot be replaced")
+    return True
+
+
+def installed(wanted: Sequence[str], rules: PackageRules, user: str) -> Path:
+    """Return the folder with these packages, installed at the first time for this user.
+
+    Raises
+    ------
+    PackageError
+        Where pip cannot find or fit them, they take too long or too much room.
+    """
+    key = hashlib.sha256("\n".join([platform.python_version(), rules.index, *wanted]).encode()).hexdigest()[:32]
+    own = user_folder(rules.folder, user)
+    folder = own / key
+    if not folder.is_dir():
+        own.mkdir(parents=True, exist_ok=True)
+        with _alone(own / f".{key}.lock"):
+            if not folder.is_dir():
+                _install(wanted, rules, own, folder)
+    return folder
+
+
+def user_folder(folder: Path, user: str) -> Path:
+    """Return the folder of a user's packages."""
+    return folder / hashlib.sha256(user.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _install(wanted: Sequence[str], rules: PackageRules, own: Path, folder: Path) -> None:
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=own))
+    try:
+        fixed = draft / "constraints.txt"
+        fixed.write_text("".join(f"{name}=={found.partition('+')[0]}\n" for name, found in offered_versions().items()))
+        _run_pip(wanted, rules, draft, fixed)
+        size = sum(path.stat().st_size for path in (draft / "packages").rglob("*") if path.is_file())
+        if size > rules.bytes:
+            raise PackageError(f"the packages {', '.join(wanted)} take {size} bytes; {rules.bytes} are possible")
+        os.replace(draft / "packages", folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _run_pip(wanted: Sequence[str], rules: PackageRules, draft: Path, fixed: Path) -> None:
+    """Run pip with wheels alone, from the one index, with nothing of the server's environment but the path."""
+    is_url = "://" in rules.index
+    place = ["--index-url", rules.index] if is_url else ["--no-index", "--find-links", rules.index]
+    safe = ["--isolated", "--only-binary", ":all:", "--no-input", "--no-compile", "--no-cache-dir", "--retries", "1"]
+    quiet = ["--disable-pip-version-check", "--no-warn-script-location", "--quiet"]
+    target = ["--constraint", str(fixed), "--target", str(draft / "packages")]
+    command = [sys.executable, "-I", "-m", "pip", "install", *safe, *quiet, *place, *target, "--", *wanted]
+    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(draft), "TMPDIR": str(draft), "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=draft, capture_output=True, text=True, timeout=rules.seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise PackageError(f"installing {', '.join(wanted)} took more than {rules.seconds:.0f} seconds") from None
+    if done.returncode:
+        reason = " ".join(line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if "ERROR" in line)
+        raise PackageError(f"installing {', '.join(wanted)} failed: {(reason or done.stderr.strip())[:_TOLD]}")
