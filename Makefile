@@ -16,8 +16,9 @@ serve: $(VENV)/.installed
 	@test -f data/catalog.json || $(BIN)/openeo-embed sample-data
 	$(BIN)/openeo-embed serve --demo-user
 
+# Two processes: as many as a small machine has cores; tests of one file share theirs, and with it their servers.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check --output-format concise .

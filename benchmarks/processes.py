@@ -31,6 +31,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.xr import xr_coords
 from scipy import ndimage
 
+from benchmarks.machine import this_machine
 from processes.environment import Environment
 from processes.graph import check_graph, evaluate
 from processes.graph.package import Process, ProcessRegistry
@@ -285,21 +286,11 @@ _X, _DATA = {"from_parameter": "x"}, {"from_parameter": "data"}
 _XY = [_X, {"from_parameter": "y"}]
 
 
-def _machine() -> str:
-    names = [line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, {pages:.0f} GiB of memory"
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text(encoding="utf-8").splitlines() if Path(path).exists() else []
-
-
 def _table(rows: list[Row], small: bool, seconds: float) -> str:
     lines = [
         "# What the standard processes cost",
         "",
-        f"`python -m benchmarks.processes{' --small' if small else ''}` on {_machine()}; Python "
+        f"`python -m benchmarks.processes{' --small' if small else ''}` on {this_machine()}; Python "
         f"{platform.python_version()}, Dask {dask.__version__}, xarray {xr.__version__}; it took {seconds:.0f} s.",
         "",
         "| | found | at most | |",

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from benchmarks.machine import this_machine
 from udf.sandbox import Limits, Sandbox, offered
 from udf.sandbox.limits import MIB
 
@@ -78,23 +79,18 @@ def main() -> None:
     head = ["level", "first call", "warm call", "95 %", "its processor time", "cube in and out", "per core"]
     rows = [measured(level, calls, size) for level in offered().levels]
     table = "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] + ["---:"] * 6, *rows])
+    release = platform.release().partition("-")[0]
     text = (
         "# Cost of the sandbox\n\n"
-        f"`python -m benchmarks.sandbox` on {_machine()}: a cube of {size // MIB} MB that the guest returns, {calls} "
-        "warm calls. Per core is by the processor time of the caller and its guests together. The machine's load at "
-        f"the end was {os.getloadavg()[0]:.1f}: above one per core, waiting for others is in all other columns.\n\n"
+        f"`python -m benchmarks.sandbox` on {this_machine()}, Linux {release}: a cube of {size // MIB} MB that "
+        f"the guest returns, {calls} warm calls. Per core is by the processor time of the caller and its guests "
+        f"together. The machine's load at the end was {os.getloadavg()[0]:.1f}: above one per core, waiting for others "
+        "is in all other columns.\n\n"
         f"{table}\n"
     )
     print(text)
     if not small:
         REPORT.write_text(text)
-
-
-def _machine() -> str:
-    name = platform.processor() or platform.machine()
-    with open("/proc/cpuinfo") as file:
-        models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return f"{models[0] if models else name}, {os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}"
 
 
 if __name__ == "__main__":

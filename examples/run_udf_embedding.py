@@ -26,8 +26,11 @@ import openeo_embed  # there where the operator lets models be run
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:
     embedding = openeo_embed.embed(cube, model=context["model"])  # (t, bands F01 to F07, y, x)
-    step = embedding.ffill("t").diff("t", label="upper").reindex(t=cube["t"])
-    distance = np.sqrt((step**2).sum("bands", skipna=False))
+    before, steps = np.nan, []
+    for now in embedding.values:
+        steps.append(now - before)
+        before = np.where(np.isnan(now), before, now)
+    distance = embedding.isel(bands=0, drop=True).copy(data=np.linalg.norm(steps, axis=1))
     # Within seven pixels of the edge there is no embedding: that is what the overlap of the windows is for.
     return distance.expand_dims(bands=cube["bands"]).transpose(*cube.dims)
 """

@@ -32,7 +32,7 @@ from models.training.folders import fill_model, fill_task, read_trained, save_mo
 from models.training.fusion_start import match_bottlenecks
 from models.training.initialise import initialise
 from models.training.kernels import without_wide_kernels
-from models.training.run import Outcome, train
+from models.training.run import train
 from models.training.sampler import BlockSampler, Sampling, Sensors
 from models.training.tasks import FusionTask, ModalityTask
 from processes.training import Holdout, open_site, simulated_blocks, site_blocks
@@ -77,14 +77,14 @@ def main() -> None:
     steps, on_site = STEPS["fusion"]
     if not (options.work / "runs" / "fusion").exists():
         match_bottlenecks(task, source, precision=options.precision)
-    outcome = _train(task, source, "fusion", steps, 0.01, options)
+    _train(task, source, "fusion", steps, 0.01, options)
     if data.site:
-        outcome = _train(task, _sampler(data, sensors, site=True), "fusion-site", on_site, 0.003, options)
+        _train(task, _sampler(data, sensors, site=True), "fusion-site", on_site, 0.003, options)
     errors = {"simulated": _errors(task, parts, data.reported, sensors)}
     if data.site_reported:
         errors["site"] = _errors(task, parts, data.site_reported, sensors)
     print(json.dumps(errors, indent=2), f"{(time.monotonic() - begin) / 60:.0f} minutes")
-    save_model(options.output, _told(card, options, errors, outcome), task.model.state_dict(), torch.float16)
+    save_model(options.output, _told(card, options, errors), task.model.state_dict(), torch.float16)
 
 
 def _modality(modality: Modality, options: argparse.Namespace, begin: float):
@@ -107,7 +107,7 @@ def _modality(modality: Modality, options: argparse.Namespace, begin: float):
     return read_trained(folder)
 
 
-def _train(task, source: BlockSampler, name: str, steps: int, rate: float, options, **further) -> Outcome:
+def _train(task, source: BlockSampler, name: str, steps: int, rate: float, options, **further) -> None:
     """One run, resumed where it was killed, skipped where it is done."""
     steps = max(round(steps * options.effort), 12)
     config = TrainingConfig(
@@ -131,7 +131,6 @@ def _train(task, source: BlockSampler, name: str, steps: int, rate: float, optio
         f"validation {outcome.errors}",
         flush=True,
     )
-    return outcome
 
 
 def _data(modalities: Sequence[Modality], reference: str, site: Path | None) -> Data:
@@ -173,7 +172,7 @@ def _errors(task: FusionTask, parts, blocks: BlockSource, sensors: Sensors) -> d
     return found
 
 
-def _told(card: ModelCard, options: argparse.Namespace, errors: dict, outcome: Outcome) -> ModelCard:
+def _told(card: ModelCard, options: argparse.Namespace, errors: dict) -> ModelCard:
     site = " and on one real site in Flanders" if options.site else ""
     return replace(
         card,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -150,9 +151,7 @@ def measure(embedder: Embedder, cubes: Cubes, times: Times, reference: Reference
     with _Peak(model.device) as memory:
         out: list[NDArray[np.float32]] = []
         seconds = _seconds(lambda: out.append(embedder.embed(cubes, times, "cube")), model.device)
-    return Result(
-        n / seconds, reference.error(out[-1]), memory[0], n * work_per_embedding(model, cubes, times) / seconds
-    )
+    return Result(n / seconds, reference.error(out[-1]), memory[0], n * work_per_embedding(model, cubes) / seconds)
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ def _exact(model: TwoStageModel, patches: Mapping[str, Patches], windows: Window
     return out
 
 
-def work_per_embedding(model: TwoStageModel, cubes: Cubes, times: Times) -> float:
+def work_per_embedding(model: TwoStageModel, cubes: Cubes) -> float:
     """Operations (a multiplication and an addition are two) that the dense engine needs for an embedding.
 
     Of clear frames: what missing values add differs from patch to patch.
@@ -232,9 +231,14 @@ def machine(device: torch.device) -> str:
     """Name the machine."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    threads = f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    return f"{processor()}, {threads}, torch {torch.__version__}"
+
+
+def processor() -> str:
+    """Name the processor."""
     names = [s.split(":")[1].strip() for s in _lines("/proc/cpuinfo") if s.startswith("model name")]
-    name = names[0] if names else "CPU"
-    return f"{name}, {torch.get_num_threads()} threads of {os.cpu_count()} cores, torch {torch.__version__}"
+    return names[0] if names else platform.machine()
 
 
 def _seconds(run: Callable[[], Any], device: torch.device) -> float:

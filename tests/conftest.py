@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A machine that is busy is no fault: no example has a time limit.
+settings.register_profile("openeo-embed", deadline=None)
+settings.load_profile("openeo-embed")
 
 ROOT = Path(__file__).parents[1]
 

@@ -17,13 +17,21 @@ if TYPE_CHECKING:
 
 Log = Callable[[dict[str, Any]], None]
 PROCESSOR = (Path("/proc/cpuinfo"), Path("/sys/devices/system/cpu"))
+SETTINGS = {  # by kind of limit
+    "memory": "OPENEO_EMBED_UDF_MEMORY",
+    "cpu": "OPENEO_EMBED_UDF_SECONDS",
+    "time": "OPENEO_EMBED_UDF_SECONDS",
+}
 
 
 def open_sandbox(code: UserCode, folders: list[Path]) -> Sandbox:
     """Return the sandbox that this process keeps for such limits; each call in it is a new process."""
     from udf.sandbox import sandbox_on_this_worker
 
-    return sandbox_on_this_worker(_limits(code), folders, code.rules.unsafe)
+    # Imported once rather than in each call: that takes seconds. Torch loads its compiler when a model is checked.
+    # Elsewhere than on workers only trials run.
+    preload = ("torch", "torch._dynamo") if _runs_models(code) and _on_worker() else ()
+    return sandbox_on_this_worker(_limits(code), folders, code.rules.unsafe, preload)
 
 
 def call_sandboxed(
@@ -41,26 +49,18 @@ def call_sandboxed(
     from udf.sandbox import GuestError, SandboxError
     from udf.user_code import UserCodeError, UserCodeLimit
 
-    packages, models = _packages(code), _models(code)
-    _require_seen([*packages, *models])
+    packages, models, kernels = _packages(code), _models(code), _kernels(code)
     request = {**request, "paths": list(map(str, packages)), "models": list(map(str, models))}
+    request["kernels"] = "".join(map(str, kernels))
     try:
-        answer = open_sandbox(code, [*packages, *models, *_processor(code)]).call(request, arrays, on_log=log)
+        answer = open_sandbox(code, [*packages, *models, *kernels, *_processor(code)]).call(request, arrays, on_log=log)
     except SandboxError as error:
-        raise UserCodeLimit(error.message, error.kind) from None
+        setting = SETTINGS.get(error.kind)
+        whose = f" The operator's setting for it is {setting}." if setting else ""
+        raise UserCodeLimit(error.message + whose, error.kind) from None
     except GuestError as error:
-        raise UserCodeError(error.message) from None
+        raise UserCodeError(error.message, error.traceback) from None
     return answer
-
-
-def _require_seen(folders: list[Path]) -> None:
-    """Refuse folders in the place where the sandbox has temporary files of its own."""
-    from udf.user_code import UserCodeLimit
-
-    hidden = [folder for folder in folders if folder.resolve().is_relative_to("/tmp")]
-    if hidden:
-        reason = "packages and models of this server lie below /tmp, which is hidden from users' code"
-        raise UserCodeLimit(f"{reason}; its operator must keep its data elsewhere", "unavailable")
 
 
 def _limits(code: UserCode) -> Limits:
@@ -73,14 +73,46 @@ def _limits(code: UserCode) -> Limits:
 def _packages(code: UserCode) -> list[Path]:
     """Return the folder with the packages that the code asks for; none for most."""
     rules = code.rules.packages
-    return [] if rules is None or not code.dependencies else [installed(code.dependencies, rules, code.rules.user)]
+    return (
+        []
+        if rules is None or not code.dependencies
+        else [installed(code.dependencies, rules, code.rules.user).resolve()]
+    )
 
 
 def _models(code: UserCode) -> list[Path]:
     """Return the package of the networks and the folders of the models, where users' code may run these."""
     if code.rules.models is None:
         return []
-    return [PACKAGED.parent, PACKAGED, *(folder for folder in code.rules.models if folder.is_dir())]
+    return [PACKAGED.parent, PACKAGED, *(folder.resolve() for folder in code.rules.models if folder.is_dir())]
+
+
+def _runs_models(code: UserCode) -> bool:
+    """Whether the code may run models and, as its text has it, does."""
+    return code.rules.models is not None and "openeo_embed" in code.source
+
+
+def _kernels(code: UserCode) -> list[Path]:
+    """Return the library of compiled kernels of this worker, compiled by it if nobody has; none outside of workers.
+
+    Elsewhere only trials run, on too few pixels for an embedding, and nothing else there needs torch.
+    """
+    if not _runs_models(code) or not _on_worker():
+        return []
+    from models.engine.dense.native.build import library
+
+    loaded = library()
+    return [] if loaded is None else [Path(loaded._name).resolve()]
+
+
+def _on_worker() -> bool:
+    from distributed import get_worker
+
+    try:
+        get_worker()
+    except ValueError:
+        return False
+    return True
 
 
 def _processor(code: UserCode) -> list[Path]:

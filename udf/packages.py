@@ -1,7 +1,7 @@
 """Packages that users' code asks for in a block of script metadata (PEP 723), installed where the operator allows it.
 
-pip runs outside of the sandbox, which has no network, but it takes wheels alone: these are unpacked, and nothing of
-what is in them is run. Their code is first run when users' code imports it, inside the sandbox.
+Wheels are downloaded and unpacked outside of the sandbox, which has no network; nothing of what is in them is run there
+(see `udf.wheels`). Their code is first run when users' code imports it, inside the sandbox.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
-import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from udf.rules import PackageRules
+from udf.wheels import WheelError, fetch, unpack
 
 # What users' code finds without asking for it, and what other packages must fit to.
 OFFERED = (
@@ -31,7 +32,7 @@ OFFERED = (
     "shapely", "torch", "xarray",
 )  # fmt: skip
 MOST = 20
-_TOLD = 600
+UNUSED = 86400.0  # seconds after which a set of packages may make room for another
 
 
 class PackageError(Exception):
@@ -130,9 +131,11 @@ def _requirement(text: str) -> Requirement:
 
 
 def _is_there(requirement: Requirement) -> bool:
-    """Whether a library that is offered anyway fulfils a requirement."""
-    there = {name.lower(): found for name, found in offered_versions().items()}
-    found = there.get(requirement.name.lower())
+    """Whether nothing is to be installed for a requirement: a library that is offered anyway fulfils it, say."""
+    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+        return True  # nothing is wanted here
+    there = {canonicalize_name(name): found for name, found in offered_versions().items()}
+    found = there.get(canonicalize_name(requirement.name))
     if found is None or requirement.extras:
         return False
     if found not in requirement.specifier:
@@ -146,16 +149,19 @@ def installed(wanted: Sequence[str], rules: PackageRules, user: str) -> Path:
     Raises
     ------
     PackageError
-        Where pip cannot find or fit them, they take too long or too much room.
+        Where they cannot be found or do not fit, take too long or too much room, or the user has too many others.
     """
     key = hashlib.sha256("\n".join([platform.python_version(), rules.index, *wanted]).encode()).hexdigest()[:32]
     own = user_folder(rules.folder, user)
     folder = own / key
     if not folder.is_dir():
         own.mkdir(parents=True, exist_ok=True)
-        with _alone(own / f".{key}.lock"):
+        with _alone(own / ".lock"):
             if not folder.is_dir():
+                _make_room(own, rules)
                 _install(wanted, rules, own, folder)
+    with suppress(OSError):
+        os.utime(folder)  # the last use
     return folder
 
 
@@ -171,35 +177,30 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
+def _make_room(own: Path, rules: PackageRules) -> None:
+    """Remove what others left unfinished and, where a user has the most sets possible, the longest unused one."""
+    for draft in own.glob(".draft-*"):
+        shutil.rmtree(draft, ignore_errors=True)
+    kept = sorted((path for path in own.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    while len(kept) >= rules.sets:
+        oldest = kept.pop(0)
+        if time.time() - oldest.stat().st_mtime < UNUSED:
+            raise PackageError(
+                f"you have used {rules.sets} different lists of dependencies within a day, which is the most possible; "
+                "let functions share a list, or wait"
+            )
+        os.replace(oldest, own / f".draft-{oldest.name}")
+        shutil.rmtree(own / f".draft-{oldest.name}", ignore_errors=True)
+
+
 def _install(wanted: Sequence[str], rules: PackageRules, own: Path, folder: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=own))
     try:
         fixed = draft / "constraints.txt"
         fixed.write_text("".join(f"{name}=={found.partition('+')[0]}\n" for name, found in offered_versions().items()))
-        _run_pip(wanted, rules, draft, fixed)
-        size = sum(path.stat().st_size for path in (draft / "packages").rglob("*") if path.is_file())
-        if size > rules.bytes:
-            raise PackageError(f"the packages {', '.join(wanted)} take {size} bytes; {rules.bytes} are possible")
+        unpack(fetch(wanted, fixed, rules, draft, _is_there), draft / "packages", rules.bytes)
         os.replace(draft / "packages", folder)
+    except WheelError as error:
+        raise PackageError(str(error)) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _run_pip(wanted: Sequence[str], rules: PackageRules, draft: Path, fixed: Path) -> None:
-    """Run pip with wheels alone, from the one index, with nothing of the server's environment but the path."""
-    is_url = "://" in rules.index
-    place = ["--index-url", rules.index] if is_url else ["--no-index", "--find-links", rules.index]
-    safe = ["--isolated", "--only-binary", ":all:", "--no-input", "--no-compile", "--no-cache-dir", "--retries", "1"]
-    quiet = ["--disable-pip-version-check", "--no-warn-script-location", "--quiet"]
-    target = ["--constraint", str(fixed), "--target", str(draft / "packages")]
-    command = [sys.executable, "-I", "-m", "pip", "install", *safe, *quiet, *place, *target, "--", *wanted]
-    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(draft), "TMPDIR": str(draft), "LC_ALL": "C.UTF-8"}
-    try:
-        done = subprocess.run(
-            command, env=environment, cwd=draft, capture_output=True, text=True, timeout=rules.seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise PackageError(f"installing {', '.join(wanted)} took more than {rules.seconds:.0f} seconds") from None
-    if done.returncode:
-        reason = " ".join(line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if "ERROR" in line)
-        raise PackageError(f"installing {', '.join(wanted)} failed: {(reason or done.stderr.strip())[:_TOLD]}")

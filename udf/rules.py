@@ -21,13 +21,16 @@ class PackageRules:
     seconds : float
         Longest installation.
     bytes : int
-        Most bytes of one set of packages.
+        Most bytes of one set of packages, as wheels and unpacked.
+    sets : int
+        Most sets of packages of a user.
     """
 
     index: str
     folder: Path
     seconds: float = 300.0
     bytes: int = 1024 * MIB
+    sets: int = 10
 
 
 @dataclass(frozen=True)

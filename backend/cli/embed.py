@@ -71,12 +71,12 @@ def _environment(model: str, s2: Path, s1: Path, data: Path) -> Environment:
 
 def _with_bands(path: Path, bands: Sequence[str]) -> CollectionSource:
     """The collection at a path that has the bands a sensor needs."""
-    from processes.sources import open_source
+    from processes.sources import first_with, open_source
 
-    for source in open_source(path):
-        if set(bands) <= set(source.metadata()["cube:dimensions"]["bands"]["values"]):
-            return source
-    raise click.ClickException(f"no collection at {path} has all of the bands {', '.join(bands)}")
+    source = first_with(open_source(path), bands)
+    if source is None:
+        raise click.ClickException(f"no collection at {path} has all of the bands {', '.join(bands)}")
+    return source
 
 
 class _Chosen:

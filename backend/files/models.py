@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from backend.files.workspace import StoredFile
@@ -24,6 +25,11 @@ def model_at(path: str) -> str | None:
 
 def model_files(store: ModelStore) -> list[StoredFile]:
     """Return the files of all models, sorted by path."""
-    found = ((id, store.find(id)) for id in store.ids())
-    stats = ((id, model.path.stat()) for id, model in found if model is not None)
-    return [StoredFile(f"{FOLDER}/{id}.skops", status.st_size, status.st_mtime) for id, status in stats]
+    files = []
+    for id in store.ids():
+        model = store.find(id)
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            if model is not None:
+                status = model.path.stat()
+                files.append(StoredFile(f"{FOLDER}/{id}.skops", status.st_size, status.st_mtime))
+    return files

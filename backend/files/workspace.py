@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from backend.disk import disk_full, is_full
 from backend.files.paths import PARTIAL, parse_path
 from processes.errors import OpenEOError
 
@@ -223,6 +224,6 @@ def _told(path: str) -> Iterator[None]:
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EMLINK):
             message = f"'{path}' leads through something that is no folder, or is no plain file; choose another path."
             raise OpenEOError("FileOperationUnsupported", message) from None
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OpenEOError("StorageFailure", "The server's disk is full; its operator must make room.") from None
+        if is_full(error):
+            raise disk_full() from None
         raise

@@ -71,7 +71,10 @@ class ResultsOf:
         OpenEOError
             ResultLinkExpired for another user's results; JobNotStarted, JobNotFinished.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # brackets that hold no address, say
+            return None
         match = _PATH.search(parts.path)
         job = self.jobs.find(match[1]) if match else None
         if match is None or job is None:

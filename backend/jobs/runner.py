@@ -16,6 +16,7 @@ from backend.jobs.model import Job
 from backend.jobs.opening import open_jobs
 from backend.jobs.states import ERROR
 from backend.jobs.storage import LocalStorage
+from backend.jobs.watch import MIB, resident
 from backend.logs import logging_about
 from backend.settings import Settings
 from backend.state import Database
@@ -55,15 +56,19 @@ class Runner:
         self._worker: Worker | None = None
         self._cluster: Cluster
         self._swept = float("-inf")
+        # Bytes of memory with the process library and before the first job.
+        self._fresh = 0
 
     def run(self) -> None:
-        """Run until told to stop."""
+        """Run until told to stop, or until a fresh runner serves better."""
         while not self._stopping.is_set():
             try:
                 worked = self._turn()
             except (SQLAlchemyError, OpenEOError, OSError) as error:
                 logger.warning("no job can be taken up now: %s", getattr(error, "orig", error))
                 worked = False
+            if worked and self._holds_on():
+                break
             if not worked:
                 self._stopping.wait(POLL_SECONDS)
         self._database.close()
@@ -92,7 +97,16 @@ class Runner:
             services = build_services(self._settings, self._scheduler)
             self._cluster = services.cluster
             self._worker = Worker(self._settings, services, self._stopping)
+            self._fresh = resident()
         return bool(self._cluster.workers())
+
+    def _holds_on(self) -> bool:
+        """Whether what jobs have left in memory takes half of what the next one may have: a fresh runner has none."""
+        left = resident() - self._fresh
+        if left <= self._settings.job_memory_bytes / 2:
+            return False
+        logger.info("the runner ends: its jobs have left %d MiB in memory; the next runner is fresh", left // MIB)
+        return True
 
     def _tell(self, job: Job) -> None:
         """Say in a job's log that its runner was lost."""

@@ -25,6 +25,11 @@ COMPUTED = 98.0
 TOLD_PERCENT, TOLD_SECONDS = 10.0, 5.0
 
 
+def resident() -> int:
+    """Return how many bytes of memory this process holds."""
+    return int(psutil.Process().memory_info().rss)
+
+
 @dataclass
 class JobRun:
     """One attempt at a job: what it tells the cluster of itself, how many percent are done, the peaks of memory."""
@@ -93,7 +98,7 @@ class Watch:
     def look(self) -> None:
         """Look at the cluster and at this process now."""
         run = self._run
-        run.runner_memory = max(run.runner_memory, psutil.Process().memory_info().rss)
+        run.runner_memory = max(run.runner_memory, resident())
         run.worker_memory = max(run.worker_memory, self._cluster.memory())
         try:
             mine = [item for item in self._cluster.progress(run.user, run.kind) if item.id == run.id]

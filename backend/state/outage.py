@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from backend.disk import disk_full
 from processes.errors import OpenEOError
 
 # What SQLite and PostgreSQL say where there is no room for what is to be written.
@@ -22,5 +23,5 @@ def outage_error(error: BaseException) -> OpenEOError:
     """Return an outage as users are told: neither the statement nor the database's address is theirs to know."""
     reason = str(getattr(error, "orig", error)).lower()
     if any(words in reason for words in _FULL):
-        return OpenEOError("StorageFailure", "The server's disk is full; its operator must make room.")
+        return disk_full()
     return OpenEOError("InfrastructureBusy", "The server's database does not answer; try again in a minute.")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.embed import Embedder, list_windows
 from models.frames import EDGE, FRAMES, WindowList
+from models.frames.windows import NONE
 from models.network import TwoStageModel
 
 NO_CLASS = -1
@@ -107,9 +108,11 @@ def take_samples(
 
 
 def windows_of(model: TwoStageModel, site: Site) -> WindowList:
-    """All windows of a site by the rule `local`."""
+    """The windows of a site by the rule `local` that lack no sensor: only they can be compared with bands."""
     wanted = np.ones(len(site.times[model.card.reference]), bool)
-    return list_windows(model, site.cubes, site.times, "local", wanted)
+    windows = list_windows(model, site.cubes, site.times, "local", wanted)
+    complete = np.all([frames[:, 0] != NONE for frames in windows.frames.values()], axis=0)
+    return windows.take(np.flatnonzero(complete))
 
 
 def _bands(model: TwoStageModel, site: Site, windows: WindowList) -> Table:

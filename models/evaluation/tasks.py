@@ -87,7 +87,7 @@ def productivity(sites: Sequence[Samples], seed: int = 0) -> dict[str, dict[str,
         maker = learn_features(kind, known[:half])
         x = [np.concatenate([d.features(maker) for d in part]) for part in (drawn[:half], drawn[half:])]
         ridge = RidgeCV(np.logspace(-2, 4, 13)).fit(x[0], target[0]).predict(x[1])
-        forest = _forest(RandomForestRegressor, seed).fit(x[0], target[0]).predict(x[1])
+        forest = _forest(RandomForestRegressor, seed, max_features=1 / 3).fit(x[0], target[0]).predict(x[1])
         results[kind] = {
             "ridge_r2": float(r2_score(target[1], ridge)),
             "forest_r2": float(r2_score(target[1], forest)),
@@ -195,7 +195,7 @@ def _classifiers(seed: int) -> dict[str, Any]:
 
 
 def _forest(kind: Any, seed: int, **options: Any) -> Any:
-    return kind(100, min_samples_leaf=3, random_state=seed, n_jobs=-1, **options)
+    return kind(100, min_samples_leaf=3, random_state=seed, **options)
 
 
 def _recall(truth: Numbers, guess: Numbers) -> float:

@@ -13,7 +13,7 @@ from models.card import Modality, ModelCard
 from models.evaluation import Site
 from models.evaluation.samples import NO_CLASS
 from models.preprocessing import mask_clouds, preprocess
-from processes.sources import LoadRequest, open_source
+from processes.sources import LoadRequest, bands_of, first_with, open_source
 
 CLASSIFICATION = "SCL"
 TOUCHING = np.ones((3, 3), int)
@@ -55,12 +55,11 @@ def labelled_site(card: ModelCard, folder: Path, labels: Path | None, variable: 
 
 
 def _load(modality: Modality, folder: Path) -> xr.DataArray:
-    for source in open_source(folder):
-        names = source.metadata()["cube:dimensions"]["bands"]["values"]
-        if set(modality.bands) <= set(names):
-            mask = (CLASSIFICATION,) if CLASSIFICATION in names else ()
-            return source.load(LoadRequest(bands=(*modality.bands, *mask))).compute()
-    raise ValueError(f"no collection in {folder} has all bands of {modality.id}: {', '.join(modality.bands)}")
+    source = first_with(open_source(folder), modality.bands)
+    if source is None:
+        raise ValueError(f"no collection in {folder} has all bands of {modality.id}: {', '.join(modality.bands)}")
+    mask = (CLASSIFICATION,) if CLASSIFICATION in bands_of(source) else ()
+    return source.load(LoadRequest(bands=(*modality.bands, *mask))).compute()
 
 
 def _prepared(modality: Modality, cube: xr.DataArray) -> NDArray[np.float32]:

@@ -65,7 +65,7 @@ def load_stac(
     OpenEOError
         NoDataAvailable, TemporalExtentEmpty, PropertiesUnsupported, ProcessParameterInvalid.
     """
-    own = env.results.at(url) if env.results is not None else None
+    own = env.results.at(url) if env.results is not None and isinstance(url, str) else None
     if own is not None:
         _refuse_properties(properties)
         return load_stored(own, "url", _PROCESS, env, spatial_extent, temporal_extent, bands)

@@ -80,7 +80,7 @@ def _on_pixels(pixels: PerPixel, code: UserCode, env: Environment) -> PerPixel:
     order = usual_order(map(str, variable.dims))
     ordered = variable.transpose(*order)
     dim = None if pixels.dim is None else names[pixels.dim]
-    coords = known_coords(order, {str(d): n for d, n in ordered.sizes.items()}, around.coords)
+    coords = known_coords({str(d): n for d, n in ordered.sizes.items()}, around.coords)
     if dim is not None and pixels.labels is not None and len(pixels.labels) == ordered.sizes[dim]:
         coords[dim] = xr.Variable(dim, pixels.labels)
     given = Given(tuple(order), coords)
@@ -155,7 +155,7 @@ def _on_cube(cube: xr.DataArray, code: UserCode, env: Environment) -> Any:
     ordered = cube.transpose(*dims)
     require_room(ordered.data, dims, code.rules.memory)
     sizes = {d: ordered.sizes[d] for d in dims}
-    given = Given(tuple(dims), known_coords(dims, sizes, {str(n): c.variable for n, c in ordered.coords.items()}))
+    given = Given(tuple(dims), known_coords(sizes, {str(n): c.variable for n, c in ordered.coords.items()}))
     values = ordered.data.rechunk(-1) if isinstance(ordered.data, da.Array) else ordered.data
     if env.around is not None and env.around.role == "window":
         made = run_on_whole(values, code, given, Expected(tuple(dims), result_type(ordered.dtype)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -71,9 +72,12 @@ class FolderStore:
 
     def find(self, id: str) -> StoredModel | None:
         """Return a model, None where there is none of that id."""
-        if not _ID.fullmatch(id) or not (self.folder / id / ITEM_FILE).is_file():
+        if not _ID.fullmatch(id):
             return None
-        item = json.loads((self.folder / id / ITEM_FILE).read_text("utf-8"))
+        try:
+            item = json.loads((self.folder / id / ITEM_FILE).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
         return StoredModel(item, self.folder / id / MODEL_FILE, sha256_of_asset(item["assets"]["model"]))
 
     def save(self, id: str, content: bytes, item: Mapping[str, Any]) -> None:
@@ -95,8 +99,11 @@ class FolderStore:
 
     def used(self) -> int:
         """Return how many bytes the files of all models take."""
-        paths = (self.folder / id / MODEL_FILE for id in self.ids())
-        return sum(path.stat().st_size for path in paths if path.is_file())
+        used = 0
+        for id in self.ids():
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                used += (self.folder / id / MODEL_FILE).stat().st_size
+        return used
 
     def delete(self, id: str) -> bool:
         """Delete a model; whether there was one of that id."""

@@ -8,7 +8,7 @@ Needs numpy, scipy, zarr and pyproj only; nothing here knows of process graphs. 
 from processes.simulation.archive import write_archive, write_sample_archive
 from processes.simulation.bands import LAND_COVER_CLASSES, S1_BANDS, S2_BANDS, SCL_CLASSES
 from processes.simulation.scene import OpticalImage, Scene, Simulation, simulate_scene
-from processes.simulation.spec import Climate, LandscapeShares, SceneSpec
+from processes.simulation.spec import Climate, LandscapeShares, SceneSpec, drawn_spec
 
 __all__ = [
     "LAND_COVER_CLASSES",
@@ -21,6 +21,7 @@ __all__ = [
     "Scene",
     "SceneSpec",
     "Simulation",
+    "drawn_spec",
     "simulate_scene",
     "write_archive",
     "write_sample_archive",

@@ -149,6 +149,30 @@ class SceneSpec:
         return self.south + PIXEL_METRES * (self.height - 0.5 - np.arange(self.height, dtype=np.float64))
 
 
+def drawn_spec(
+    seed: int, size: int, bands: tuple[str, ...] = S2_BANDS, cloudiness: tuple[float, float] = (0.1, 0.4)
+) -> SceneSpec:
+    """Return a landscape and a climate of Europe drawn by `seed`, for a year.
+
+    Parameters
+    ----------
+    size : int
+        Pixels on a side.
+    cloudiness : tuple of float
+        Between which that of the climate is drawn.
+    """
+    random = np.random.default_rng(seed)
+    return SceneSpec(
+        seed=seed,
+        height=size,
+        width=size,
+        bands=bands,
+        latitude=float(random.uniform(38, 56)),
+        climate=Climate(mean_temperature=float(random.uniform(6, 15)), cloudiness=float(random.uniform(*cloudiness))),
+        landscape=LandscapeShares(forest=float(random.uniform(0.1, 0.4)), field_hectares=(0.6, 3.0)),
+    )
+
+
 def _check_between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise ValueError(f"{name} is {value}; it must lie between {low} and {high}")

@@ -6,7 +6,7 @@ May import numpy, xarray, Dask and the libraries that read files; from `processe
 from __future__ import annotations
 
 from processes.sources._bands import BAND_COORDINATES
-from processes.sources.base import Catalog, CollectionSource, LoadRequest
+from processes.sources.base import Catalog, CollectionSource, LoadRequest, bands_of, first_with
 from processes.sources.catalog import CatalogEntry, FileCatalog, open_source
 from processes.sources.extents import Bbox, parse_bbox, parse_crs, parse_instant, parse_interval
 from processes.sources.footprint import Footprint, mask_outside, parse_footprint
@@ -20,6 +20,8 @@ __all__ = [
     "FileCatalog",
     "Footprint",
     "LoadRequest",
+    "bands_of",
+    "first_with",
     "mask_outside",
     "open_source",
     "parse_bbox",

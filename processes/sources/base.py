@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +61,18 @@ class CollectionSource(Protocol):
     def check(self) -> list[str]:
         """Read a small block of each band; return what is wrong, one sentence each."""
         ...
+
+
+def bands_of(source: CollectionSource) -> list[str]:
+    """Return the names of a collection's bands."""
+    names: list[str] = source.metadata()["cube:dimensions"]["bands"]["values"]
+    return names
+
+
+def first_with(sources: Iterable[CollectionSource], bands: Iterable[str]) -> CollectionSource | None:
+    """Return the first of some collections that has all of the bands; None where none has."""
+    wanted = set(bands)
+    return next((source for source in sources if wanted <= set(bands_of(source))), None)
 
 
 class Catalog(Protocol):

@@ -16,7 +16,7 @@ from models.preprocessing import mask_clouds, preprocess
 from models.training.blocks import Block, Span, split_blocks
 from models.training.errors import TrainingError
 from processes.grids import overlaps, to_grid_of
-from processes.sources import CollectionSource, LoadRequest, open_source
+from processes.sources import CollectionSource, LoadRequest, bands_of, first_with, open_source
 
 CLASSES = "SCL"
 Interval = tuple[np.datetime64, np.datetime64]
@@ -58,9 +58,9 @@ def open_site(paths: Path | Mapping[str, Path], modalities: Sequence[Modality]) 
             raise TrainingError(f"The site has no path for {modality.id}; it has {', '.join(paths)}")
         path = paths[modality.id] if isinstance(paths, Mapping) else paths
         sources = open_source(path)
-        source = next((s for s in sources if set(modality.bands) <= set(_bands(s))), None)
+        source = first_with(sources, modality.bands)
         if source is None:
-            there = "; ".join(", ".join(_bands(s)) for s in sources)
+            there = "; ".join(", ".join(bands_of(s)) for s in sources)
             raise TrainingError(f"{modality.id} needs the bands {', '.join(modality.bands)}; {path} has {there}")
         found[modality.id] = source
     return found
@@ -78,7 +78,7 @@ def site_blocks(
     """
     cubes = {m.id: sources[m.id].load(LoadRequest(bands=m.bands)) for m in modalities}
     classes = None
-    if CLASSES in _bands(sources[reference]):
+    if CLASSES in bands_of(sources[reference]):
         classes = sources[reference].load(LoadRequest(bands=(CLASSES,))).isel(bands=0)
     grid = cubes[reference]
     for id, cube in cubes.items():
@@ -144,8 +144,3 @@ class CatalogueBlocks:
             return np.ones(len(times), bool)
         inside = (times >= self._interval[0]) & (times < self._interval[1])
         return inside if self._within else ~inside
-
-
-def _bands(source: CollectionSource) -> list[str]:
-    names: list[str] = source.metadata()["cube:dimensions"]["bands"]["values"]
-    return names

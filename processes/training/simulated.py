@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.card import Modality
-from models.preprocessing import mask_clouds, preprocess
 from models.training.blocks import Block
 from models.training.errors import TrainingError
-from processes.simulation import S2_BANDS, Climate, LandscapeShares, SceneSpec, simulate_scene
+from processes.sensors import is_radar, not_simulated, sensors_of
+from processes.simulation import S1_BANDS, S2_BANDS, drawn_spec, simulate_scene
 
 SIDE = 48  # pixels
-RADAR = ("VV", "VH")
+CLOUDINESS = (0.1, 0.5)
 
 
 def simulated_blocks(modalities: Sequence[Modality], seeds: Sequence[int], side: int = SIDE) -> list[Block]:
@@ -24,37 +24,15 @@ def simulated_blocks(modalities: Sequence[Modality], seeds: Sequence[int], side:
     TrainingError
         A modality has bands that are not simulated.
     """
-    return [_block(modalities, seed, side) for seed in seeds]
-
-
-def _block(modalities: Sequence[Modality], seed: int, side: int) -> Block:
-    bands = tuple(b for m in modalities if not set(m.bands) <= set(RADAR) for b in m.bands)
-    unknown = sorted(set(bands) - set(S2_BANDS))
+    unknown = not_simulated(modalities, S2_BANDS)
     if unknown:
-        raise TrainingError(
-            f"Scenes are simulated with the bands {', '.join((*S2_BANDS, *RADAR))}; {unknown[0]} is none"
-        )
-    scene = simulate_scene(_spec(seed, side, bands))
-    optical = mask_clouds(np.moveaxis(scene.s2, 1, 0), scene.scl)
-    cubes, times = {}, {}
-    for m in modalities:
-        radar = set(m.bands) <= set(RADAR)
-        names = RADAR if radar else scene.spec.bands
-        values = np.moveaxis(scene.s1, 1, 0) if radar else optical
-        values = preprocess(values[[names.index(b) for b in m.bands]], m.preprocessing, "local")
-        cubes[m.id] = np.where(np.isfinite(values), values, np.float32(np.nan))
-        times[m.id] = scene.s1_time if radar else scene.s2_time
-    return Block(cubes, times)
+        known = ", ".join((*S2_BANDS, *S1_BANDS))
+        raise TrainingError(f"Scenes are simulated with the bands {known}; {unknown[0]} is none")
+    optical = dict.fromkeys(b for m in modalities if not is_radar(m) for b in m.bands)
+    return [_block(modalities, seed, side, tuple(optical) or ("B02",)) for seed in seeds]
 
 
-def _spec(seed: int, side: int, bands: tuple[str, ...]) -> SceneSpec:
-    random = np.random.default_rng(seed)
-    return SceneSpec(
-        seed=seed,
-        height=side,
-        width=side,
-        bands=tuple(dict.fromkeys(bands)) or ("B02",),
-        latitude=float(random.uniform(38, 56)),
-        climate=Climate(mean_temperature=float(random.uniform(6, 15)), cloudiness=float(random.uniform(0.1, 0.5))),
-        landscape=LandscapeShares(forest=float(random.uniform(0.1, 0.4)), field_hectares=(0.6, 3.0)),
-    )
+def _block(modalities: Sequence[Modality], seed: int, side: int, bands: tuple[str, ...]) -> Block:
+    cubes, times = sensors_of(simulate_scene(drawn_spec(seed, side, bands, CLOUDINESS)), modalities)
+    # What the ends of the year leave undecided is not learnt from.
+    return Block({m: np.where(np.isfinite(v), v, np.float32(np.nan)) for m, v in cubes.items()}, times)

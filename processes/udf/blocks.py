@@ -29,10 +29,8 @@ def usual_order(dims: Iterable[str]) -> list[str]:
     return sorted(dims, key=place)
 
 
-def known_coords(
-    dims: Sequence[str], sizes: Mapping[str, int], coords: Mapping[str, xr.Variable]
-) -> dict[str, xr.Variable]:
-    """Return the coordinates that lie along the dimensions and are as long as these are."""
+def known_coords(sizes: Mapping[str, int], coords: Mapping[str, xr.Variable]) -> dict[str, xr.Variable]:
+    """Return the coordinates that lie along dimensions of these sizes and are as long."""
     fits = {name: c for name, c in coords.items() if c.dims and all(c.sizes[d] == sizes.get(str(d)) for d in c.dims)}
     return {name: c.to_base_variable() for name, c in fits.items()}
 

@@ -29,7 +29,7 @@ def run_on_vector_cube(cube: xr.DataArray, code: UserCode, env: Environment) -> 
     require_room(ordered.data, dims, code.rules.memory)
     sizes = {d: ordered.sizes[d] for d in dims}
     bare = {str(n): c.variable for n, c in ordered.coords.items() if n != geometry}
-    coords = known_coords(dims, sizes, bare)
+    coords = known_coords(sizes, bare)
     coords[geometry] = xr.Variable(geometry, np.arange(sizes[geometry]))
     given = Given(tuple(dims), coords, packed_features(_frame(ordered, geometry)))
     values = ordered.data.rechunk(-1) if isinstance(ordered.data, da.Array) else np.asarray(ordered.data)

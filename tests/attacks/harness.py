@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.attacks.hostile_code import ATTACKS, MIB, Attack
+from tests.attacks.attack import MIB, Attack
+from tests.attacks.hostile_code import ATTACKS
 from udf.sandbox import GuestError, Limits, Sandbox, SandboxError
 from udf.sandbox.numbers import NUMBERS
 from udf.sandbox.system import unshare

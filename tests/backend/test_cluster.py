@@ -23,6 +23,7 @@ from backend.sync.deadline import Deadline
 from backend.sync.plugin import RequestsPlugin
 from backend.sync.request import SyncRequest
 from processes.errors import OpenEOError
+from tests.backend.clusters import one_worker
 from udf import InputError
 
 SOON = 15.0
@@ -30,12 +31,7 @@ SOON = 15.0
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalCluster]:
-    with (
-        dask.config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}),
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
-        ) as local,
-    ):
+    with one_worker() as local:
         yield local
 
 

@@ -17,18 +17,12 @@ from distributed import LocalCluster
 from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
-
-QUIET = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+from tests.backend.clusters import one_worker
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalCluster]:
-    with (
-        dask.config.set(QUIET),
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
-        ) as local,
-    ):
+    with one_worker() as local:
         yield local
 
 

@@ -24,13 +24,13 @@ from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
 from models.embed import Embedder
 from processes.errors import OpenEOError
+from tests.backend.clusters import QUIET, one_worker
 from tests.golden.seeded import seeded_cube
 from tests.udf.conftest import save_seeded_model
 from udf import ModelShelf, SensorCube, embed_lazily, model_shelf
 from udf.cluster import EMBEDDING
 
 TOLERANCE = 5e-6
-QUIET = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +132,7 @@ def test_workers_see_their_own_gpu_alone(mixed: SpecCluster) -> None:
 @pytest.fixture
 def local() -> Iterator[LocalCluster]:
     """One worker in this process, where its GPU can be imitated."""
-    with (
-        dask.config.set(QUIET),
-        LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
-        ) as local,
-    ):
+    with one_worker() as local:
         yield local
 
 

@@ -16,6 +16,7 @@ from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
 from processes.errors import OpenEOError
+from tests.backend.clusters import QUIET
 
 LIMIT = 400 * 2**20
 
@@ -23,9 +24,8 @@ LIMIT = 400 * 2**20
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
     """A cluster of one worker process, which its nanny kills when it outgrows its memory."""
-    quiet = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
     with (
-        dask.config.set({**quiet, "distributed.scheduler.allowed-failures": 1}),
+        dask.config.set({**QUIET, "distributed.scheduler.allowed-failures": 1}),
         LocalCluster(
             n_workers=1,
             threads_per_worker=1,

@@ -11,8 +11,6 @@ import torch
 from models.card import ModelCard, published_modalities
 from models.network import TwoStageModel
 
-HALF_DAY = np.timedelta64(12, "h")
-
 
 def seeded_model(attention: Literal["frames", "self"] = "frames", seed: int = 7) -> TwoStageModel:
     """Return a model of the published sizes whose weights come from `seed`."""

@@ -46,7 +46,7 @@ def test_errors_and_work_are_measured(model):
     assert 0 < expected.error_of(values) < 5e-6
     assert expected.error_of(values + 1) > 0.9
     one_date, series = (
-        benchmark.work_per_embedding(model, *benchmark.make_case(benchmark.Case(s), model, 64))
+        benchmark.work_per_embedding(model, benchmark.make_case(benchmark.Case(s), model, 64)[0])
         for s in ("one date", "35 of 45 dates")
     )
     assert benchmark.alone_work(model) > 10 * one_date > 40 * series

@@ -25,6 +25,7 @@ from processes.errors import OpenEOError
 from processes.implementations.multimodal_embed import halo, multimodal_embed
 from processes.sources import LoadRequest, open_source
 from tests.golden.seeded import seeded_cube, seeded_model
+from tests.models.engine.scenes import randomise
 from udf import ModelShelf
 
 S2 = ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"]
@@ -216,12 +217,7 @@ def three(tmp_path_factory):
     """A model of three sensors, the third of which is declared in its card alone."""
     card = ModelCard("three", (*published_modalities(), parse_modality(LANDSAT)), "s2")
     model = TwoStageModel(card)
-    generator = torch.Generator().manual_seed(3)
-    for name, parameter in model.named_parameters():
-        spread = 0.1 if parameter.ndim == 1 else float(np.sqrt(2 / max(np.prod(parameter.shape[1:]), 1)))
-        parameter.data = torch.randn(parameter.shape, generator=generator) * spread
-        if "norm" in name and name.endswith("weight"):
-            parameter.data += 1
+    randomise(model)
     folder = tmp_path_factory.mktemp("three")
     save_model(folder / "three", card, model.state_dict(), torch.float32)
     return Environment(catalog=None, models=ModelShelf((folder,), "three"))

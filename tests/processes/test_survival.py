@@ -16,8 +16,7 @@ from odc.geo.xr import xr_coords
 from processes.graph import check_graph, evaluate
 from processes.graph.package import ProcessRegistry
 from processes.graph.schema import CUBES, subtypes
-from processes.registry import build_registry
-from tests.processes.graph.graphs import environment, fake_process, flat, node, of, one, param, parameter
+from tests.processes.graph.graphs import cube_registry, environment, flat, node, of, one, param
 
 DIMS = ("t", "bands", "y", "x")
 BANDS = ["B02", "B03", "B08"]
@@ -224,9 +223,7 @@ NAMES = [f"{id}-{i}" for id, cases in TABLE.items() for i in range(len(cases))]
 
 @pytest.fixture(scope="module")
 def registry() -> ProcessRegistry:
-    registry = build_registry()
-    registry["cube"] = fake_process("cube", lambda cube: cube, parameter("cube"))
-    return registry
+    return cube_registry()
 
 
 def test_every_process_of_cubes_is_in_the_table_or_excused(registry: ProcessRegistry) -> None:

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from processes.graph import check_graph, evaluate
 from processes.graph.package import ProcessRegistry
 from processes.graph.schema import CUBES, subtypes
-from processes.registry import build_registry
-from tests.processes.graph.graphs import environment, fake_process, flat, node, of, parameter
+from tests.processes.graph.graphs import cube_registry, environment, flat, node, of
 from tests.properties.process_table import CASES, EXCUSED, Case
 
 ELEMENTS: dict[str, list[Any]] = {
@@ -37,9 +36,7 @@ for case in CASES:
 
 @pytest.fixture(scope="module")
 def registry() -> ProcessRegistry:
-    registry = build_registry()
-    registry["cube"] = fake_process("cube", lambda cube: cube, parameter("cube"))
-    return registry
+    return cube_registry()
 
 
 def test_every_process_is_in_the_table_or_excused(registry: ProcessRegistry) -> None:

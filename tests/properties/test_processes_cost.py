@@ -16,8 +16,7 @@ from odc.geo.xr import xr_coords
 
 from processes.graph import check_graph, evaluate
 from processes.graph.package import ProcessRegistry
-from processes.registry import build_registry
-from tests.processes.graph.graphs import environment, fake_process, flat, node, of, one, param, parameter
+from tests.processes.graph.graphs import cube_registry, environment, flat, node, of, one, param
 
 DATA, X, Y = param("data"), param("x"), param("y")
 TILES, SCENES = (-1, -1, 256, 256), (1, -1, -1, -1)
@@ -26,9 +25,7 @@ UTM = {"type": "name", "properties": {"name": "EPSG:32631"}}
 
 @pytest.fixture(scope="module")
 def registry() -> ProcessRegistry:
-    registry = build_registry()
-    registry["cube"] = fake_process("cube", lambda cube: cube, parameter("cube"))
-    return registry
+    return cube_registry()
 
 
 def make(

@@ -18,8 +18,7 @@ from processes.graph import check_graph, evaluate
 from processes.graph.package import ProcessRegistry
 from processes.overrides import _zones
 from processes.overrides._joining import NOWHERE, joined, picked
-from processes.registry import build_registry
-from tests.processes.graph.graphs import environment, fake_process, flat, node, of, one, param, parameter
+from tests.processes.graph.graphs import cube_registry, environment, flat, node, of, one, param
 
 PLAIN = settings(
     max_examples=40,
@@ -94,9 +93,7 @@ def test_picked_is_fancy_indexing(data: st.DataObject) -> None:
 
 @pytest.fixture(scope="module")
 def registry() -> ProcessRegistry:
-    registry = build_registry()
-    registry["cube"] = fake_process("cube", lambda cube: cube, parameter("cube"))
-    return registry
+    return cube_registry()
 
 
 REDUCERS: dict[str, dict[str, Any]] = {

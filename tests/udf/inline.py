@@ -25,11 +25,9 @@ class InlineSandbox:
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         assert self.is_open
         self.requests.append(request)
-        frozen = [array.copy() for array in arrays]
-        for array in frozen:
-            array.flags.writeable = False  # as shared memory is
+        own = [array.copy() for array in arrays]  # as pages of its own are
         entries: list[dict[str, Any]] = []
-        answer, made = handle(_through_json(request), frozen, entries.append)
+        answer, made = handle(_through_json(request), own, entries.append)
         for entry in entries:
             if on_log is not None:
                 on_log(_through_json(entry))

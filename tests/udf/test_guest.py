@@ -38,8 +38,7 @@ def ask(code: str, cube: xr.DataArray | None = CUBE, log: Any = None, **more: An
     arrays = []
     if cube is not None:
         request["cube"], values = pack(cube)
-        values.flags.writeable = False
-        arrays = [values]
+        arrays = [values.copy()]  # of the call's own
     said: list[dict[str, Any]] = []
     answer, made = handle(json.loads(json.dumps(request, allow_nan=False)), arrays, log or said.append)
     answer = json.loads(json.dumps(answer, allow_nan=False))

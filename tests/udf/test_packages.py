@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import platform
+import stat
 import tarfile
 import threading
+import time
 import zipfile
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from udf.packages import PackageError, installed, read_script_block
+from udf.packages import UNUSED, PackageError, installed, read_script_block
 from udf.rules import PackageRules
+from udf.wheels import WheelError, required, unpack
 
 VALUE = "VALUE = 42\n"
 
 
-def wheel(folder: Path, name: str = "tinyudf", version: str = "1.2", body: str = VALUE, requires: str = "") -> Path:
-    """Build a wheel by hand."""
+def wheel(
+    folder: Path,
+    name: str = "tinyudf",
+    version: str = "1.2",
+    body: str = VALUE,
+    requires: str = "",
+    more: dict[str, str] | None = None,
+) -> Path:
+    """Build a wheel by hand; `more` are further files."""
     info = f"{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     metadata += f"Requires-Dist: {requires}\n" if requires else ""
@@ -29,6 +41,7 @@ def wheel(folder: Path, name: str = "tinyudf", version: str = "1.2", body: str =
         f"{name}/__init__.py": body,
         f"{info}/METADATA": metadata,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        **(more or {}),
     }
     record = ""
     path = folder / f"{name}-{version}-py3-none-any.whl"
@@ -65,7 +78,11 @@ def block(*lines: str) -> str:
         (block(), ()),
         (block("dependencies = ["), None),
         (block("dependencies = [", '  "tinyudf>=1",', "", '  "Other [fast]",', "]"), ("Other[fast]", "tinyudf>=1")),
-        (block('dependencies = ["numpy>=1", "xarray"]'), ()),  # there anyway
+        (block('dependencies = ["numpy>=1", "xarray", "scikit_learn", "Scikit.Learn>=1"]'), ()),  # there anyway
+        (
+            block("dependencies = ['numpy<1; python_version < \"3\"', 'tomli; python_version < \"3\"']"),
+            (),
+        ),  # not wanted
         (block('requires-python = ">=3.8"'), ()),
         ("# /// other\n# dependencies = ['a']\n# ///\n", ()),
         ("# /// script\n# dependencies = ['a']\n# ///\n# more\n# ///\n", None),  # it ends with the last such line
@@ -162,7 +179,104 @@ def test_sources_are_not_built(rules: PackageRules, source_only: Path) -> None:
 
 def test_bounds(rules: PackageRules, wheels: Path, tmp_path: Path) -> None:
     wheel(wheels, body="#" * 5000)
-    with pytest.raises(PackageError, match="are possible"):
+    with pytest.raises(PackageError, match="1000 bytes that are possible"):
         installed(["tinyudf"], PackageRules(rules.index, tmp_path / "a", bytes=1000), "anna")
     with pytest.raises(PackageError, match="took more than"):
         installed(["tinyudf"], PackageRules(rules.index, tmp_path / "b", seconds=0.01), "anna")
+    assert not list(tmp_path.glob("[ab]/*/.draft*"))
+
+
+def test_wheels_that_grow_are_stopped_while_they_are_unpacked(tmp_path: Path) -> None:
+    small = tmp_path / "tinyudf-1.2-py3-none-any.whl"
+    with zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("tinyudf/zeros.bin", bytes(50_000_000))
+    assert small.stat().st_size < 100_000
+    with pytest.raises(WheelError, match="5000000 bytes that are possible"):
+        unpack([small], tmp_path / "packages", 5_000_000)
+    assert sum(path.stat().st_size for path in (tmp_path / "packages").rglob("*") if path.is_file()) < 7_000_000
+
+
+def test_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("udf.wheels.MOST_FILES", 3)
+    with pytest.raises(WheelError, match="more than 3 files"):
+        unpack([wheel(tmp_path)], tmp_path / "packages", 10**6)
+
+
+def test_only_modules_and_their_data_are_unpacked(rules: PackageRules, wheels: Path) -> None:
+    data = "tinyudf-1.2.data"
+    elsewhere = [f"{data}/scripts/run", f"{data}/data/etc/x", f"{data}/headers/x.h", "run.pth", "Other.PTH"]
+    here = {f"{data}/purelib/tinyudf/pure.py": "", f"{data}/platlib/plat.py": "", "tinyudf/weights.pth": "w"}
+    wheel(wheels, more={**dict.fromkeys(elsewhere, "import os; os.abort()\n"), **here})
+    folder = installed(["tinyudf"], rules, "anna")
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    info = {f"tinyudf-1.2.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD")}
+    assert found == {"tinyudf/__init__.py", "tinyudf/pure.py", "plat.py", "tinyudf/weights.pth", *info}
+    assert not any(path.stat().st_mode & 0o111 for path in folder.rglob("*") if path.is_file())
+    assert {path.name for path in folder.parent.iterdir()} == {".lock", folder.name}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../out.py", "tinyudf/../../out.py", "/tmp/out.py", "a//b.py", "a\\..\\b.py", "c:/out.py", "./a.py", "a\nb.py"],
+)
+def test_names_that_lead_elsewhere(tmp_path: Path, name: str) -> None:
+    strange = wheel(tmp_path, more={name: "x"})
+    with pytest.raises(WheelError, match="leads elsewhere"):
+        unpack([strange], tmp_path / "packages", 10**6)
+    assert not list(tmp_path.rglob("out.py"))
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tinyudf-1.2-py3-none-any.whl"
+    link = zipfile.ZipInfo("tinyudf/link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(link, "/etc/passwd")
+    with pytest.raises(WheelError, match="holds a link"):
+        unpack([path], tmp_path / "packages", 10**6)
+
+
+@pytest.mark.parametrize("damage", ["cut", "no zip", "no metadata"])
+def test_what_is_no_wheel(tmp_path: Path, damage: str) -> None:
+    path = wheel(tmp_path)
+    if damage == "no metadata":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("a.py", "")
+    else:
+        path.write_bytes(path.read_bytes()[:200] if damage == "cut" else b"PK")
+    with pytest.raises(WheelError, match="tinyudf-1"):
+        required(path, {})
+
+
+def test_dependencies_that_name_a_place_are_not_followed(rules: PackageRules, wheels: Path, source_only: Path) -> None:
+    archive = wheels / "badudf-1.0.tar.gz"
+    wheel(wheels, requires=f"badudf @ {archive.as_uri()}")
+    with pytest.raises(PackageError, match="the operator's index alone"):
+        installed(["tinyudf"], rules, "anna")
+    assert not source_only.exists()
+
+
+def test_dependencies_are_those_of_this_system_and_the_extras(rules: PackageRules, wheels: Path) -> None:
+    wheel(wheels, requires="deep_udf[fast]>=1; python_version >= '3'")
+    wheel(wheels, "deep_udf", requires="extra_udf; extra == 'fast'")
+    wheel(wheels, "extra_udf", requires="none_udf; sys_platform == 'win32'")
+    folder = installed(["tinyudf"], rules, "anna")
+    assert (folder / "extra_udf" / "__init__.py").exists()
+    wheel(wheels, "old_udf", requires="numpy<1")
+    with pytest.raises(PackageError, match="cannot be replaced"):
+        installed(["old_udf"], rules, "anna")
+
+
+def test_a_user_has_a_number_of_sets(rules: PackageRules, wheels: Path) -> None:
+    few = replace(rules, sets=2)
+    for name in ("a_udf", "b_udf", "c_udf"):
+        wheel(wheels, name)
+    first, second = (installed([name], few, "anna") for name in ("a_udf", "b_udf"))
+    with pytest.raises(PackageError, match="2 different lists of dependencies within a day"):
+        installed(["c_udf"], few, "anna")
+    assert installed(["c_udf"], few, "ben").is_dir()  # each has their own
+    for folder, age in ((first, 1.5 * UNUSED), (second, 2 * UNUSED)):
+        os.utime(folder, (time.time() - age,) * 2)
+    installed(["b_udf"], few, "anna")  # used anew
+    third = installed(["c_udf"], few, "anna")
+    assert (first.exists(), second.exists(), third.exists()) == (False, True, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -11,9 +12,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from models.engine.dense.native.build import library
 from processes.udf.failures import code_failure
+from udf import isolation
+from udf.isolation import SETTINGS
 from udf.rules import UserCodeRules
-from udf.sandbox import offered
+from udf.sandbox import Sandbox, offered
+from udf.sandbox.offer import LEVELS
 from udf.user_code import Expected, Given, UserCode, UserCodeError, UserCodeLimit, ask, run_on_blocks
 
 pytestmark = pytest.mark.skipif(offered().level == "none", reason="this system offers no isolation")
@@ -70,9 +75,49 @@ def test_limits(body: str, rules: UserCodeRules) -> None:
     failure = code_failure(stopped.value)
     assert failure is not None
     assert failure.code == "ProcessGraphComplexity"
+    if stopped.value.kind != "crashed":
+        assert SETTINGS[stopped.value.kind] in failure.message
     back = pickle.loads(pickle.dumps(stopped.value))  # noqa: S301
     assert (back.message, back.kind) == (stopped.value.message, stopped.value.kind)
     assert ask(code("return cube"), GIVEN, VALUES, print).cube is not None  # the next call is unharmed
+
+
+def test_what_the_handler_itself_raises_has_its_traceback() -> None:
+    with pytest.raises(UserCodeError, match="KeyboardInterrupt") as failed:
+        ask(code("raise KeyboardInterrupt('by hand')"), GIVEN, VALUES, print)
+    assert "by hand" in failed.value.trace.splitlines()[-1]
+
+
+@pytest.mark.parametrize("level", [level for level in LEVELS if level in offered().levels])
+def test_models_run_in_the_sandbox_with_the_kernels_of_the_worker(
+    level: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    opened: list[Sandbox] = []
+
+    def open_one(code: UserCode, folders: list[Path]) -> Sandbox:
+        opened.append(Sandbox(isolation._limits(code), read_only=folders, level=level, preload=("torch",)))
+        return opened[-1]
+
+    monkeypatch.setattr(isolation, "open_sandbox", open_one)
+    monkeypatch.setattr(isolation, "_on_worker", lambda: True)
+    source = (
+        "import os, openeo_embed\ndef apply_udf_data(data):\n"
+        "    from models.engine.dense.native.build import library\n    made = library()\n"
+        "    data.structured_data_list = [StructuredData([openeo_embed.names(), made and made._name])]\n"
+    )
+    compiled = library()
+    rules = UserCodeRules(memory=2**30, cpu_seconds=60, wall_seconds=120, models=(tmp_path,))
+    names, found = ask(UserCode(source, {}, rules, "topic"), None, [], print).value
+    assert "demo" in names
+    assert found == (None if compiled is None else str(Path(compiled._name).resolve()))
+    for sandbox in opened:
+        sandbox.close()
+
+
+def test_outside_of_workers_nothing_is_compiled() -> None:
+    source = "import openeo_embed\n"
+    assert isolation._kernels(UserCode(source, {}, UserCodeRules(models=()), "topic")) == []
+    assert isolation._kernels(UserCode(source, {}, UserCodeRules(), "topic")) == []
 
 
 def test_failures_survive_the_way_from_a_worker() -> None:

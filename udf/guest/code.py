@@ -1,4 +1,4 @@
-"""A user's code as a module, loaded once for each sandbox."""
+"""A user's code as a module; each call is a process of its own and loads it anew."""
 
 from __future__ import annotations
 
@@ -12,24 +12,16 @@ from typing import Any
 from udf.guest.failure import FILE, blamed
 
 NAME = "openeo_user_udf"
-_loaded: dict[str, ModuleType] = {}
 
 
 def load(code: str, paths: Sequence[str] = ()) -> ModuleType:
-    """Return the module that the code makes; the same one as long as the code is the same.
+    """Return the module that the code makes.
 
     `paths` are folders with packages that are found after those that are installed anyway.
     """
     for path in paths:
         if path not in sys.path:
             sys.path.append(path)
-    if code not in _loaded:
-        _loaded.clear()
-        _loaded[code] = _executed(code)
-    return _loaded[code]
-
-
-def _executed(code: str) -> ModuleType:
     module = ModuleType(NAME)
     module.__dict__.update(_names(), __file__=FILE)
     sys.modules[NAME] = module  # classes of the user's find the module that they are from

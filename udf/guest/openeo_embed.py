@@ -6,6 +6,7 @@ What is imported for it is torch and the package of the networks, in the sandbox
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,18 +16,21 @@ import numpy as np
 import xarray as xr
 
 NAME = "openeo_embed"
+KERNELS = "OPENEO_EMBED_KERNELS"  # where `models.engine.dense.native.build` looks for a library
 # Bytes beside the cubes: what is free on the machine cannot be known here, and is not for users' code anyway.
 MEMORY = 256 * 2**20
 _folders: list[Path] = []
 
 
-def offer(folders: Sequence[str]) -> None:
+def offer(folders: Sequence[str], kernels: str = "") -> None:
     """Make this module importable as `openeo_embed`.
 
-    The first folder is the package of the networks, the others hold models; without any nothing is offered.
+    The first folder is the package of the networks, the others hold models; without any nothing is offered. `kernels`
+    is the path of the server's compiled kernels: none are compiled here, and without them plain torch computes.
     """
     if not folders or NAME in sys.modules:
         return
+    os.environ[KERNELS] = kernels
     package, *models = map(Path, folders)
     _folders[:] = models
     if "models" not in sys.modules:

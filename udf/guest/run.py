@@ -36,7 +36,7 @@ def handle(request: dict[str, Any], arrays: list[np.ndarray], log: Log) -> Answe
         system; ``cube`` what `udf.guest.cubes.pack` made of a cube, ``features`` the geometries of a vector cube,
         ``value`` plain data.
     arrays : list of arrays
-        The cube's values.
+        The cube's values, of this call's own: user code may write into them.
     log : callable
         Takes the messages of ``openeo.udf.inspect`` as soon as they are written.
 
@@ -48,7 +48,7 @@ def handle(request: dict[str, Any], arrays: list[np.ndarray], log: Log) -> Answe
     """
     with forwarded(log):
         try:
-            openeo_embed.offer(request.get("models") or ())
+            openeo_embed.offer(request.get("models") or (), request.get("kernels") or "")
             module = load(request["code"], request.get("paths") or ())
             if request["do"] == "metadata":
                 return _metadata(module, request), []
@@ -69,8 +69,7 @@ def _metadata(module: Any, request: dict[str, Any]) -> dict[str, Any]:
 def _apply(module: Any, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
     piece = Piece(context=request.get("context"), proj=request.get("proj") or {})
     if "cube" in request:
-        # A copy of its own: user code may write into what it gets.
-        piece.cube = unpack(request["cube"], np.array(arrays[0]))
+        piece.cube = unpack(request["cube"], arrays[0])
     if "features" in request:
         piece.features = unpack_features(request["features"])
     if "value" in request:

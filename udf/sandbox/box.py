@@ -37,6 +37,8 @@ class Sandbox:
         "auto" for the best that the system offers, or one of "namespaces", "bubblewrap", "landlock", "none".
     allow_unsafe : bool
         Run also where there is no isolation, held by the system call filter and the limits alone.
+    preload : sequence of str
+        Modules to import once for all calls, beside those that every guest has.
 
     Raises
     ------
@@ -52,10 +54,11 @@ class Sandbox:
         handler: str = HANDLER,
         level: str = "auto",
         allow_unsafe: bool = False,
+        preload: Sequence[str] = (),
     ):
         self.limits = limits
         self.level = _chosen(level, allow_unsafe)
-        self._handler, self._read_only = handler, tuple(read_only)
+        self._handler, self._read_only, self._preload = handler, tuple(read_only), tuple(preload)
         self._family: Family | None = None
         self._owner = os.getpid()
         self._lock = threading.Lock()
@@ -162,7 +165,7 @@ class Sandbox:
 
     def _open(self) -> Family:
         try:
-            return Family(self.level, self._handler, self._read_only)
+            return Family(self.level, self._handler, self._read_only, self._preload)
         except NotStarted as error:
             raise SandboxError("unavailable", f"The sandbox ({self.level}) did not start: {error}.") from None
 

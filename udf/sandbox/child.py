@@ -50,7 +50,7 @@ def _keep_only(files: list[int], family: Family) -> tuple[int, int, int]:
 
 def _shut_in(family: Family, limit: limits.Limits, input_bytes: int) -> None:
     if family.apart:
-        namespaces.scratch(limit.scratch_bytes)
+        namespaces.scratch(limit.scratch_bytes, family.config["trees"])
     else:
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.chdir("/")

@@ -61,16 +61,18 @@ class Family:
         ``module:function``, or empty for a trial start.
     read_only : sequence of Path
         Further folders that guests may read and import from.
+    preload : sequence of str
+        Further modules to import before the first call.
     """
 
-    def __init__(self, level: str, handler: str, read_only: Sequence[Path] = ()):
+    def __init__(self, level: str, handler: str, read_only: Sequence[Path] = (), preload: Sequence[str] = ()):
         self.level = level
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         errors = os.memfd_create("udf-errors", os.MFD_CLOEXEC)
         try:
             with theirs:  # closed at once: else its death would go unnoticed
                 self._process = _started(level, theirs, errors, read_only)
-            self._greet(_config(level, handler, read_only), errors)
+            self._greet(_config(level, handler, read_only, preload), errors)
         except BaseException:
             self._control.close()
             raise
@@ -126,13 +128,13 @@ class Family:
         raise NotStarted(told.get("error") or (lines[-1] if lines else "its first process did not answer"))
 
 
-def _config(level: str, handler: str, read_only: Sequence[Path]) -> dict[str, Any]:
+def _config(level: str, handler: str, read_only: Sequence[Path], preload: Sequence[str]) -> dict[str, Any]:
     return {
         "level": level,
         "handler": handler,
         "trees": visible.trees(read_only),
         "paths": [str(path) for path in read_only],
-        "preload": GUESTS_OWN if handler.startswith("udf.guest") else (),
+        "preload": [*(GUESTS_OWN if handler.startswith("udf.guest") else ()), *preload],
     }
 
 

@@ -22,6 +22,7 @@ _BIND, _RECURSIVE, _PRIVATE = 4096, 16384, 1 << 18
 _WHOLE_TREE = 0x8000  # AT_RECURSIVE
 BASE = "/tmp"  # where the new root is built; it exists everywhere
 OLD = "/.old"
+SCRATCH, ASIDE = "/tmp", "/.aside"  # temporary files of a call; where what they would cover is held meanwhile
 
 
 def enter(trees: Sequence[str]) -> int:
@@ -67,14 +68,31 @@ def fork_apart(home: int) -> int:
     return os.fork()
 
 
-def scratch(size: int) -> None:
-    """Give a call temporary files of its own at /tmp, of `size` bytes, or no place to write at all."""
+def scratch(size: int, trees: Sequence[str]) -> None:
+    """Give a call temporary files of its own at /tmp, of `size` bytes, or no place to write at all.
+
+    Those of `trees` that lie there stay visible.
+    """
     system.unshare(NEW_FILES | NEW_MESSAGES)
     if size:
+        covered = [path for path in map(os.path.realpath, trees) if path.startswith(SCRATCH + "/")]
+        if covered:
+            system.mount(SCRATCH, ASIDE, None, _BIND | _RECURSIVE)
         options = f"size={size},nr_inodes=16384,mode=0700"
-        system.mount("tmpfs", "/tmp", "tmpfs", NO_SETUID | NO_DEVICES | NO_PROGRAMS, options)
+        system.mount("tmpfs", SCRATCH, "tmpfs", NO_SETUID | NO_DEVICES | NO_PROGRAMS, options)
         os.mkdir("/tmp/.shm")
-    os.chdir("/tmp")
+        for path in covered:
+            _uncover(path)
+        if covered:
+            system.unmount(ASIDE)
+    os.chdir(SCRATCH)
+
+
+def _uncover(path: str) -> None:
+    """Show a file or folder, held aside, at its place among the temporary files; its mount stays read-only."""
+    aside = ASIDE + path.removeprefix(SCRATCH)
+    _place_for(path, os.path.isdir(aside))
+    system.mount(aside, path, None, _BIND | _RECURSIVE)
 
 
 def _be_nobody(proc: int, user: int, group: int) -> None:
@@ -94,9 +112,11 @@ def _build(trees: Sequence[str]) -> None:
     os.mkdir(BASE + OLD)
     system.syscall("pivot_root", BASE.encode(), (BASE + OLD).encode())
     os.chdir("/")
-    for folder in ("/tmp", "/dev"):
+    for folder in (SCRATCH, "/dev", ASIDE):
         os.mkdir(folder)
-    os.mkdir("/proc", 0)  # forbidden rather than absent: libraries that look for themselves take that well
+    # Forbidden rather than absent: libraries that look for themselves take that well. Where a file of it is shown, only
+    # that file is there, and the folder can be passed but not listed.
+    os.mkdir("/proc", 0o711 if any(path.startswith("/proc/") for path in trees) else 0)
     os.symlink("/tmp/.shm", "/dev/shm")
     for path in trees:
         _show(path, NO_SETUID | NO_DEVICES | READ_ONLY)
@@ -113,13 +133,18 @@ def _show(path: str, flags: int) -> None:
     real = _linked(path)
     if real is None or os.path.exists(real):
         return
-    if stat.S_ISDIR(os.stat(OLD + real).st_mode):
-        os.makedirs(real)
-    else:
-        os.makedirs(os.path.dirname(real), exist_ok=True)
-        os.close(os.open(real, os.O_CREAT | os.O_WRONLY, 0o644))
+    _place_for(real, stat.S_ISDIR(os.stat(OLD + real).st_mode))
     system.mount(OLD + real, real, None, _BIND | _RECURSIVE)
     _restrict(real, flags, _WHOLE_TREE)
+
+
+def _place_for(path: str, is_folder: bool) -> None:
+    """Make an empty file or folder, and what leads to it, to mount something over."""
+    if is_folder:
+        os.makedirs(path)
+    else:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
 
 
 def _linked(path: str, most: int = 40) -> str | None:

@@ -14,22 +14,26 @@ from udf.sandbox.limits import Limits
 
 IDLE = 300.0  # seconds
 MOST = 4  # warm ones: each takes some 150 MB
-_Key = tuple[int, Limits, tuple[Path, ...], bool]
+_Key = tuple[int, Limits, tuple[Path, ...], bool, tuple[str, ...]]
 _kept: dict[_Key, tuple[Sandbox, float]] = {}
 _lock = threading.Lock()
 _sweeper: threading.Timer | None = None
 
 
-def sandbox_on_this_worker(limits: Limits, read_only: Sequence[Path] = (), allow_unsafe: bool = False) -> Sandbox:
-    """The sandbox of this process for these limits and folders; warm from the second call on.
+def sandbox_on_this_worker(
+    limits: Limits, read_only: Sequence[Path] = (), allow_unsafe: bool = False, preload: Sequence[str] = ()
+) -> Sandbox:
+    """The sandbox of this process for these limits, folders and modules; warm from the second call on.
 
     Do not close it, and ask for it again for each call: it rests when nobody has asked for five minutes, or when four
     others have been asked for since.
     """
-    key = (os.getpid(), limits, tuple(read_only), allow_unsafe)
+    key = (os.getpid(), limits, tuple(read_only), allow_unsafe, tuple(preload))
     with _lock:
         known = _kept.pop(key, None)
-        sandbox = known[0] if known else Sandbox(limits, read_only=read_only, allow_unsafe=allow_unsafe)
+        sandbox = (
+            known[0] if known else Sandbox(limits, read_only=read_only, allow_unsafe=allow_unsafe, preload=preload)
+        )
         _kept[key] = (sandbox, time.monotonic())  # the last asked for comes last
         surplus = [_kept.pop(old)[0] for old in list(_kept)[:-MOST] if not _kept[old][0].busy]
         _sweep_later()

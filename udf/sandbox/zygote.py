@@ -26,7 +26,8 @@ from udf.sandbox import child, landlock, namespaces, seccomp, system, visible
 
 LARGEST = 64 << 10  # bytes of a message on the control socket
 PRELOADED = ("numpy", "pandas", "xarray", "openeo.udf")
-QUIET = {"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PATH": "/nowhere"} | {
+# torch makes the folder of its compiler's cache when that is imported, which can be where nothing can be written.
+QUIET = {"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PATH": "/nowhere", "TORCHINDUCTOR_CACHE_DIR": "/tmp"} | {
     f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
 }
 

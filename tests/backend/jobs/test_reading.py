@@ -76,6 +76,7 @@ def test_urls_of_results(bench: Bench, job: Job) -> None:
         f"{HOST}/jobs/{'f' * 32}/results",
         f"{HOST}/?{stac.results_path(job)}",
         f"{HOST}/jobs/{job.id}",
+        f"https://[no-address{stac.results_path(job)}",
     ):
         assert own.at(foreign) is None
 

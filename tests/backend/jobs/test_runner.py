@@ -99,3 +99,18 @@ def test_a_database_that_fails_for_a_while(services: Services, runner: Runner, m
         time.sleep(1.2)
         assert _status(services, job) == "queued"
     until(lambda: _status(services, job) == "finished")
+
+
+def test_a_runner_in_whose_memory_jobs_leave_too_much_ends_after_the_job(
+    services: Services, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, held = _start(services), iter([2**30])
+    until(lambda: _status(services, first) == "finished")
+    half = runner._settings.job_memory_bytes // 2
+    monkeypatch.setattr("backend.jobs.runner.resident", lambda: runner._fresh + next(held, half + 1))
+    monkeypatch.setattr("backend.jobs.watch.resident", lambda: 2**20)
+    kept, last, never = (_start(services) for _ in range(3))
+    until(lambda: _status(services, last) == "finished")
+    assert _status(services, kept) == "finished"
+    time.sleep(1.2)
+    assert _status(services, never) == "queued"

@@ -25,14 +25,14 @@ from backend.sync.deadline import Deadline
 from backend.sync.plugin import part_of
 from backend.sync.request import SyncRequest
 from processes.environment import Environment
+from tests.backend.clusters import QUIET
 from tests.backend.fakes import FakeCluster, graph, settings_in
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[DaskCluster]:
-    quiet = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
     more = {"processes": False, "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
-    with dask.config.set(quiet), LocalCluster(n_workers=1, threads_per_worker=2, **more) as local:
+    with dask.config.set(QUIET), LocalCluster(n_workers=1, threads_per_worker=2, **more) as local:
         made = DaskCluster(local.scheduler_address)
         yield made
         made.close()

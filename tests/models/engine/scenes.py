@@ -52,14 +52,19 @@ def three_sensors(attention: str = "frames") -> TwoStageModel:
     heat = Modality("heat", ("LST",), "none", tokens=5, bottleneck=3)
     card = ModelCard("three", (s1, replace(s2, bands=s2.bands[:4], tokens=4), heat), "s2", attention)
     model = TwoStageModel(card)
+    randomise(model)
+    model.fusion.reduce.weight.data *= 0.3  # embeddings of about 1, as those of the other model
+    return model.eval().requires_grad_(False)
+
+
+def randomise(model: TwoStageModel) -> None:
+    """Give a model of any sizes weights that keep numbers in bounds."""
     generator = torch.Generator().manual_seed(3)
     for name, parameter in model.named_parameters():
         spread = 0.1 if parameter.ndim == 1 else float(np.sqrt(2 / max(np.prod(parameter.shape[1:]), 1)))
         parameter.data = torch.randn(parameter.shape, generator=generator) * spread
         if "norm" in name and name.endswith("weight"):
             parameter.data += 1
-    model.fusion.reduce.weight.data *= 0.3  # embeddings of about 1, as those of the other model
-    return model.eval().requires_grad_(False)
 
 
 def two_sensors(attention: str = "frames") -> TwoStageModel:

@@ -59,3 +59,16 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(no_library, tmp_path):
     other = build._cache_folder()
     assert other != own
     assert stat.S_IMODE(other.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(build.library() is None, reason="there is no C++ compiler")
+def test_a_library_that_is_given_is_used_and_none_compiled(no_library, tmp_path, caplog):
+    path = build.build(tmp_path)
+    no_library.setattr(build, "build", lambda *_: pytest.fail("it compiles"))
+    no_library.setenv(build.GIVEN, str(path))
+    assert build.library()._name == str(path)
+    assert build.library(rounded=True) is None  # only the exact ones are given
+    build.library.cache_clear()
+    no_library.setenv(build.GIVEN, "")
+    assert build.library() is None
+    assert "names no library" in caplog.text

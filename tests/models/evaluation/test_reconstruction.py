@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from models import load_model
 from models.evaluation import Site, reconstruction_errors, take_samples
 from models.evaluation.samples import windows_of
+from models.network import TwoStageModel
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +69,14 @@ def test_samples_hold_the_bands_of_their_date(model, site):
     for i in range(0, len(samples), 5):
         at = (slice(None), date[samples.time[i]], samples.row[i], samples.column[i])
         np.testing.assert_array_equal(samples.bands[i], [*site.cubes["s1"][at], *site.cubes["s2"][at]])
+
+
+def test_windows_without_an_optional_sensor_are_left_out(model, site):
+    card = replace(
+        model.card, modalities=tuple(replace(m, optional=m.id != model.card.reference) for m in model.card.modalities)
+    )
+    optional = TwoStageModel(card).eval()
+    optional.load_state_dict(model.state_dict())
+    empty = {"s1": np.full_like(site.cubes["s1"], np.nan), "s2": site.cubes["s2"]}
+    assert len(take_samples(optional, replace(site, cubes=empty))) == 0
+    assert len(windows_of(optional, site)) == len(windows_of(model, site))

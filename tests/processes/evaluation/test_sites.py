@@ -28,7 +28,7 @@ def test_a_simulated_site_has_its_truth():
 
 def test_sensors_that_are_not_simulated_are_named():
     landsat = Modality("l8", ("B4", "B5"), "sentinel2-reflectance", tokens=6, bottleneck=4)
-    with pytest.raises(ValueError, match="no sensor l8"):
+    with pytest.raises(ValueError, match="no band B4, B5"):
         simulated_site(ModelCard("test", (*CARD.modalities, landsat), "s2"), seed=1)
 
 

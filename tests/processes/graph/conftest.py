@@ -11,9 +11,8 @@ import pytest
 import xarray as xr
 
 from processes.graph.package import ProcessRegistry
-from processes.registry import build_registry
 from tests.processes.graph.callback_cubes import CHUNKS, A
-from tests.processes.graph.graphs import cube, fake_process, parameter
+from tests.processes.graph.graphs import cube, cube_registry
 
 
 @pytest.fixture
@@ -34,9 +33,7 @@ def raise_if_computes() -> Callable[[], AbstractContextManager[None]]:
 @pytest.fixture(scope="session")
 def registry() -> ProcessRegistry:
     """Return the real registry, and in it `cube`: a process that returns the parameter of that name."""
-    registry = build_registry()
-    registry["cube"] = fake_process("cube", lambda cube: cube, parameter("cube"))
-    return registry
+    return cube_registry()
 
 
 @pytest.fixture

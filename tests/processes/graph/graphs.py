@@ -14,6 +14,7 @@ import xarray as xr
 from processes.environment import Environment
 from processes.graph import check_graph, evaluate
 from processes.graph.package import Process, ProcessRegistry
+from processes.registry import build_registry
 
 Graph = dict[str, Any]
 CUBE = {"type": "object", "subtype": "datacube"}
@@ -59,6 +60,13 @@ def fake_process(id: str, function: Callable[..., Any] | None, *parameters: Grap
     """Return a process with a specification of its own."""
     spec = {"id": id, "description": id, "parameters": list(parameters), "returns": {"schema": {}}, **more}
     return Process(spec=spec, implementation=function)
+
+
+def cube_registry() -> ProcessRegistry:
+    """Return the real registry, and in it `cube`: a process that returns the parameter of that name."""
+    registry = build_registry()
+    registry["cube"] = fake_process("cube", lambda cube: cube, parameter("cube"))
+    return registry
 
 
 def environment(**parameters: Any) -> Environment:

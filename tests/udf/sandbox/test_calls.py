@@ -9,9 +9,11 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,6 +100,56 @@ def test_temporary_files_are_there_where_the_level_has_them(opened):
         else:
             with pytest.raises(GuestError):
                 box.call({"code": code}, [])
+
+
+def test_folders_below_tmp_stay_visible_and_read_only(box, tmp_path_factory):
+    shown, other = tmp_path_factory.mktemp("shown"), tmp_path_factory.mktemp("other")
+    assert shown.is_relative_to(tempfile.gettempdir())
+    for folder in (shown, other):
+        (folder / "note.txt").write_text("seen")
+        for above in (folder, *folder.parents):
+            if above.is_relative_to(tempfile.gettempdir()) and above != Path(tempfile.gettempdir()):
+                above.chmod(0o755)
+    code = """
+import os, pathlib
+shown, other = map(pathlib.Path, request["folders"])
+answer = {"text": (shown / "note.txt").read_text(), "done": []}
+forbidden = {
+    "remove": (shown / "note.txt").unlink, "new file": (shown / "new").touch, "new folder": (shown / "x").mkdir,
+    "read": (other / "note.txt").read_text, "aside": lambda: os.listdir("/.aside")[0],
+}
+for name, do in forbidden.items():
+    try: do(); answer["done"].append(name)
+    except (OSError, IndexError): pass
+"""
+    with Sandbox(LIMITS, handler="running_guest:run", read_only=[GUESTS, shown], level=box.level) as own:
+        answer = own.call({"code": code, "folders": [str(shown), str(other)]}, [])[0]
+    assert answer == {"text": "seen", "done": []}
+    assert [path.name for path in shown.iterdir()] == ["note.txt"]
+
+
+def test_a_shown_file_of_proc_is_all_that_is_there(box):
+    code = """
+import os
+found = {}
+for path in ("/proc/cpuinfo", "/proc/meminfo", "/proc/1/environ", "/proc/mounts", "/proc/sys/kernel/hostname"):
+    try: found[path] = bool(open(path).read(1))
+    except OSError: found[path] = False
+try: os.listdir("/proc"); found["/proc"] = True
+except OSError: found["/proc"] = False
+answer = found
+"""
+    shown = [GUESTS, Path("/proc/cpuinfo")]
+    with Sandbox(LIMITS, handler="running_guest:run", read_only=shown, level=box.level) as own:
+        answer = own.call({"code": code}, [])[0]
+    assert [path for path, is_read in answer.items() if is_read] == ["/proc/cpuinfo"]
+
+
+def test_modules_are_imported_once_for_all_calls(opened):
+    code = "import sys\nanswer = {'there': 'colorsys' in sys.modules}"
+    for preload in ((), ("colorsys", "no_such_module")):
+        with opened(preload=preload) as box:
+            assert box.call({"code": code}, [])[0] == {"there": bool(preload)}
 
 
 def test_a_family_that_died_is_replaced(opened):
