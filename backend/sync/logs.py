@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from backend.sync.request import LOG_LEVELS, SyncRequest
 from processes.errors import OpenEOError
 
 KEPT_SECONDS = 86_400.0
+KEPT_LOGS = 10_000  # of all users
+EVERY_SECONDS = 30.0  # between two looks at what is old
 _ID = re.compile(r"[0-9a-f]{32}")
 _PROPERTIES = ("code", "message", "data", "path", "links")
 
@@ -24,6 +27,7 @@ class RequestLogs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._next = 0.0
 
     def write(self, asked: SyncRequest, messages: Iterable[Mapping[str, Any]]) -> None:
         """Keep the messages of a request that are at least as severe as it asked for; forget those of old requests."""
@@ -53,10 +57,15 @@ class RequestLogs:
         return list(kept["logs"])
 
     def _forget_old(self) -> None:
-        oldest = time.time() - KEPT_SECONDS
+        """Now and then drop what is older than a day, and the oldest of too many: whoever asks often fills no disk."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + EVERY_SECONDS
+        oldest, written = time.time() - KEPT_SECONDS, []
         for path in self._folder.iterdir():
-            try:
-                if path.stat().st_mtime < oldest:
-                    path.unlink()
-            except FileNotFoundError:  # another process was first
-                continue
+            with contextlib.suppress(FileNotFoundError):  # another process was first
+                written.append((path.stat().st_mtime, path))
+        written.sort(reverse=True)
+        for index, (when, path) in enumerate(written):
+            if when < oldest or index >= KEPT_LOGS:
+                path.unlink(missing_ok=True)

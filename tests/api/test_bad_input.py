@@ -250,8 +250,12 @@ def leaves_nothing(server: Server, data: Path) -> Iterator[None]:
 
 
 def _files(data: Path) -> set[Path]:
-    """Return what lies in the folder of temporary files; Dask's own spill folder is there as long as the server."""
-    return {path for path in (data / "run").rglob("*") if "dask" not in path.parts}
+    """Return what lies in the folder of temporary files.
+
+    Dask's own spill folder is there as long as the server; logs of refused requests stay for a day.
+    """
+    files = {path.relative_to(data) for path in (data / "run").rglob("*")}
+    return {path for path in files if path.parts[1] not in ("dask", "logs")}
 
 
 class Checker:

@@ -247,5 +247,14 @@ def test_logs_keep_what_is_severe_enough_for_a_day(tmp_path: Path) -> None:
     assert [entry["message"] for entry in logs.read("a" * 32, "anna")] == ["warning", "error"]
     yesterday = time.time() - 90_000
     os.utime(tmp_path / ("a" * 32), (yesterday, yesterday))
-    logs.write(SyncRequest("b" * 32, "anna", {}), messages)
+    RequestLogs(tmp_path).write(SyncRequest("b" * 32, "anna", {}), messages)  # it looks for old ones now and then
     assert [path.name for path in tmp_path.iterdir()] == ["b" * 32]
+
+
+def test_the_oldest_of_too_many_logs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.sync.logs.KEPT_LOGS", 3)
+    for number in range(6):
+        (tmp_path / f"{number:032x}").write_text("{}", encoding="utf-8")
+        os.utime(tmp_path / f"{number:032x}", (time.time() - 60 + number,) * 2)
+    RequestLogs(tmp_path).write(SyncRequest("b" * 32, "anna", {}), [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*(f"{n:032x}" for n in (3, 4, 5)), "b" * 32]
