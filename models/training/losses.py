@@ -103,10 +103,12 @@ def structural_similarity(output: Tensor, target: Tensor) -> Tensor:
     kernel = (gauss[:, None] * gauss / gauss.sum() ** 2).to(output)[None, None]
 
     def blur(x: Tensor) -> Tensor:
-        return F.conv2d(x, kernel, padding=SSIM_WINDOW // 2)
+        # Variances are small differences of these: rounded to bf16 they would be anything.
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x, kernel, padding=SSIM_WINDOW // 2)
 
     mean_a, mean_b = blur(a), blur(b)
-    var_a, var_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
+    var_a, var_b = ((blur(x * x) - mean**2).clamp(min=0) for x, mean in ((a, mean_a), (b, mean_b)))
     covariance = blur(a * b) - mean_a * mean_b
     c1, c2 = 1e-4, 9e-4
     similarity = ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
