@@ -182,7 +182,7 @@ def _told(card: ModelCard, options: argparse.Namespace, errors: dict) -> ModelCa
         ),
         license="Apache-2.0",
         training={
-            "data": f"{len(SCENES)} simulated scenes of 48 x 48 pixels and a year{site}",
+            "data": f"{len(SCENES)} simulated scenes of 48 x 48 pixels and a year{site.replace(' and on', ', and')}",
             "script": "examples/train_demo_model.py",
             "steps": {k: list(v) for k, v in STEPS.items()},
             "effort": options.effort,

@@ -75,7 +75,7 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         try:
             if requests.get(f"{url}/ready", timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # a busy machine is slow to begin
             pass
         time.sleep(0.3)
     raise click.ClickException(f"the server did not answer at {url} within {PATIENCE} s; see {log}")
