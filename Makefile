@@ -16,9 +16,11 @@ serve: $(VENV)/.installed
 	@test -f data/catalog.json || $(BIN)/openeo-embed sample-data
 	$(BIN)/openeo-embed serve --demo-user
 
-# Two processes: as many as a small machine has cores; tests of one file share theirs, and with it their servers.
+# Two processes: as many as a small machine has cores, each with one thread in libraries, as the server has it: more wait
+# for each other. Tests of one file share a process, and with it their servers. Files begin in their order: the long ones
+# are not the last.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check --output-format concise .

@@ -53,8 +53,8 @@ def logging_about(**ids: str) -> Iterator[None]:
 class JsonFormatter(logging.Formatter):
     """One JSON object per line.
 
-    It has time (UTC), level, part and message; the ids of the request or job that it is about; what the line gives as
-    `extra={"fields": ...}`; and the traceback where there is one.
+    It has time (UTC), level, part and message; the ids of the request or job that it is about, on workers those of the
+    task; what the line gives as `extra={"fields": ...}`; and the traceback where there is one.
     """
 
     def __init__(self, part: str) -> None:
@@ -69,6 +69,7 @@ class JsonFormatter(logging.Formatter):
             "part": self.part,
             "message": record.getMessage(),
             **(_ABOUT.get() or {}),
+            **getattr(record, "task", {}),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
@@ -76,10 +77,27 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+def of_task(record: logging.LogRecord) -> bool:
+    """Note in a record of a worker whose the task is that it comes from; a filter that lets everything pass."""
+    from udf.cluster import about_task
+
+    task = about_task()
+    record.task = task
+    record.whose = "".join(f" [{name} {value}]" for name, value in task.items())
+    return True
+
+
 def configure_logging(part: str, log_format: str = "human", level: str = "info") -> None:
-    """Send this process's log to standard error; `part` names the process in each line."""
+    """Send this process's log to standard error; `part` names the process in each line.
+
+    Lines of the part "worker" name the job (or request) and the node of the task that they come from.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    human = logging.Formatter(f"%(asctime)s {part:<9} %(levelname)-7s %(message)s", "%H:%M:%S")
+    is_worker = part == "worker"
+    if is_worker:
+        handler.addFilter(of_task)
+    whose = "%(whose)s" if is_worker else ""
+    human = logging.Formatter(f"%(asctime)s {part:<9} %(levelname)-7s %(message)s{whose}", "%H:%M:%S")
     handler.setFormatter(JsonFormatter(part) if log_format == "json" else human)
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -76,7 +76,9 @@ class Settings:
     job_seconds: float = _setting(86_400.0, "longest run of a batch job in seconds", least=1)
     job_attempts: int = _setting(3, "times that a batch job is begun before it fails, when its runner dies", least=1)
     job_lease: float = _setting(30.0, "seconds after which a runner that was not heard of loses its job", least=2)
-    job_result_bytes: int = _setting(4096 * MIB, "largest result of a batch job in bytes", least=1)
+    job_result_bytes: int = _setting(
+        4096 * MIB, "largest result of a batch job in bytes, in formats other than GTiff and netCDF", least=1
+    )
     job_memory_bytes: int = _setting(
         8192 * MIB, "most memory of a runner process while it computes a batch job, in bytes", least=512 * MIB
     )

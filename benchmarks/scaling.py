@@ -4,7 +4,7 @@
   optimised and ordered as the scheduler does it, but not computed.
 - scheduler: the same graphs with tasks that do nothing, on a real scheduler process and workers.
 - speed: a small cube embedded by 1, 2 and 4 worker processes.
-- memory: the peak of the worker processes while the area grows.
+- memory: the peaks of the worker processes and of the runner while the area grows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import pickle
 import resource
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ import dask
 import dask.array as da
 import numpy as np
 import psutil
+import rioxarray  # noqa: F401
 import xarray as xr
 from dask._task_spec import Task, TaskRef
 from dask.core import flatten
 from dask.order import order
 
+from backend.results import find_format
 from backend.settings import Settings
 from backend.supervise.child import Child
 from backend.supervise.orders import Orders
@@ -38,6 +41,7 @@ from backend.supervise.supervisor import OUR_LOGGING, SINGLE_THREADED
 from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
+from backend.sync.spool import Spool
 from models.benchmark import machine
 from models.folders import PACKAGED
 from processes.environment import Environment
@@ -177,25 +181,44 @@ def speed() -> Iterator[str]:
 
 
 def memory() -> Iterator[str]:
-    """The workers' peaks by area."""
-    yield "## Memory of the workers"
+    """The peaks of workers and of the runner by area."""
+    yield "## Memory"
     yield ""
     yield (
-        "Highest resident memory of two worker processes, one run after the other in the same processes: embeddings "
-        "(tiles of 8 x 8 pixels), and a result of plain blocks of 8 MB that the server puts together."
+        "Highest resident memory of two worker processes, one run after the other in the same processes, and of the "
+        "process that fetches what they make, as the runner of a batch job does, and writes it: embeddings (tiles of "
+        "8 x 8 pixels), and a result of plain blocks of 8 MB that are made faster than they are fetched."
     )
     yield ""
     yield "| | 1x | 4x | 16x |"
     yield "|---|---:|---:|---:|"
-    blocks = [da.random.default_rng(0).random((n * 128, 8192), chunks=(128, 8192)) for n in (8, 32, 128)]
-    for name, lazies in (("a large result", blocks), ("embeddings", [small((n, n)) for n in (8, 16, 32)])):
-        with workers(2) as parts:
-            parts.warm(2)
-            peaks = []
-            for lazy in lazies:
-                parts.compute(lazy)
-                peaks.append(max(parts.cluster._connected().run(peak_of_this_process).values()))
-        yield f"| {name} | " + " | ".join(f"{peak / 1e6:.0f} MB" for peak in peaks) + " |"
+    with workers(2) as parts:
+        parts.warm(2)
+        found = [parts.stream(plain(count)) for count in (8, 32, 128)]
+    yield row("a large result, in all", [f"{8 * 2**20 * count / 1e6:,.0f} MB" for count in (8, 32, 128)])
+    yield row("a worker", [f"{peaks['worker'] / 1e6:.0f} MB" for peaks in found])
+    for step in ("fetched", "GTiff", "netCDF"):
+        told = "the runner, fetching" if step == "fetched" else f"the runner, writing {step}"
+        yield row(told, [f"{peaks[step] / 1e6:.0f} MB" for peaks in found])
+    with workers(2) as parts:
+        parts.warm(2)
+        found = [parts.stream(small((n, n)), write=False) for n in (8, 16, 32)]
+    yield row("a worker that embeds", [f"{peaks['worker'] / 1e6:.0f} MB" for peaks in found])
+
+
+def row(name: str, cells: list[str]) -> str:
+    """Return the row of a table."""
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def plain(count: int) -> da.Array:
+    """Blocks of 1024 x 1024 pixels and 8 MB (t, bands, y, x) that are made at once."""
+
+    def made(block_id: tuple[int, ...]) -> np.ndarray:
+        return np.full((2, 1, 1024, 1024), sum(block_id), np.float32)
+
+    chunks = ((2,), (1,), (1024,) * (count // 4), (1024,) * 4)
+    return da.map_blocks(made, chunks=chunks, dtype=np.float32, meta=np.empty((0,) * 4, np.float32))
 
 
 def written(size: int) -> Written:
@@ -266,6 +289,20 @@ class Running:
         out: np.ndarray = self.cluster.compute(asked, lazy, Deadline(600))
         return out
 
+    def stream(self, lazy: da.Array, write: bool = True) -> dict[str, int]:
+        """Compute and write as the runner of a job does; returns the highest memory in bytes, step by step."""
+        peaks = {}
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile(dir=folder) as file:
+            with Peak() as peak:
+                out = self.cluster.compute(Run(), lazy, Deadline(600), spool=Spool(file))
+            peaks["fetched"] = peak.bytes
+            for name in ("GTiff", "netCDF") if write else ():
+                with Peak() as peak:
+                    find_format(name).write(on_a_grid(out), {}, Path(folder) / name)
+                peaks[name] = peak.bytes
+        peaks["worker"] = max(self.cluster._connected().run(peak_of_this_process).values())
+        return peaks
+
     def warm(self, count: int) -> None:
         """Have all workers load the model."""
         client = self.cluster._connected()
@@ -294,6 +331,49 @@ def workers(count: int) -> Iterator[Running]:
             cluster.close()
             for child in reversed(children):
                 child.stop(5)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a batch job."""
+
+    id: str = field(default_factory=lambda: f"bench-{time.monotonic_ns()}")
+    user: str = "bench"
+    started: float = 0.0
+    kind: str = "job"
+
+    @property
+    def about(self) -> dict[str, str]:
+        """What logs name it by."""
+        return {"job": self.id}
+
+
+class Peak:
+    """The highest resident memory of this process while the block runs, in bytes."""
+
+    def __enter__(self) -> Peak:
+        self.bytes, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        process = psutil.Process()
+        while not self._over.wait(0.02):
+            self.bytes = max(self.bytes, process.memory_info().rss)
+
+
+def on_a_grid(values: Any) -> xr.DataArray:
+    """Return values (t, bands, y, x) as a cube."""
+    times, bands, rows, columns = values.shape
+    coords = {"t": np.datetime64("2022-01-01", "ns") + np.arange(times) * DAY, "bands": [f"B{n}" for n in range(bands)]}
+    place = {"y": -np.arange(rows) * float(PIXEL), "x": np.arange(columns) * float(PIXEL)}
+    cube = xr.DataArray(values, dims=("t", "bands", "y", "x"), coords={**coords, **place})
+    return cube.rio.write_crs("EPSG:32632")
 
 
 def _wait(condition: Callable[[], bool]) -> None:

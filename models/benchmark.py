@@ -67,13 +67,17 @@ class Result:
     memory : int
         Bytes above what was held before, at most; of the GPU where the model is on one.
     work : float
-        Multiplications and additions per second that the dense engine's arithmetic asks for; 0 for other engines.
+        Multiplications and additions per second that the dense engine's arithmetic asks for.
+    traffic : float
+        Bytes per second that its steps hand each other on a GPU (`bytes_per_embedding`); 0 on processors, whose caches
+        hold them.
     """
 
     rate: float
     error: float
     memory: int
     work: float
+    traffic: float
 
 
 def make_case(case: Case, model: TwoStageModel, size: int, seed: int = 0) -> tuple[Cubes, Times]:
@@ -143,15 +147,21 @@ def _decode(model: TwoStageModel, embeddings: NDArray[np.float32], windows: Wind
             model.decode(torch.from_numpy(embeddings[part]).to(model.device), gaps)
 
 
-def measure(embedder: Embedder, cubes: Cubes, times: Times, reference: Reference) -> Result:
-    """Run an engine on a whole case, after a corner of it that has all kernels chosen and weights packed."""
+def measure(embedder: Embedder, cubes: Cubes, times: Times, reference: Reference, rounded: bool = False) -> Result:
+    """Run an engine on a whole case, after a corner of it that has all kernels chosen and weights packed.
+
+    `rounded` says whether it is one of bf16, for its traffic.
+    """
     model = embedder.model
     n = len(windows_of(model, cubes, times))
     embedder.embed({m: c[..., :16, :16] for m, c in cubes.items()}, times, "cube")
     with _Peak(model.device) as memory:
         out: list[NDArray[np.float32]] = []
         seconds = _seconds(lambda: out.append(embedder.embed(cubes, times, "cube")), model.device)
-    return Result(n / seconds, reference.error(out[-1]), memory[0], n * work_per_embedding(model, cubes) / seconds)
+    per_second = n / seconds
+    traffic = bytes_per_embedding(model, cubes, rounded) if model.device.type == "cuda" else 0.0
+    work = work_per_embedding(model, cubes)
+    return Result(per_second, reference.error(out[-1]), memory[0], per_second * work, per_second * traffic)
 
 
 @dataclass(frozen=True)
@@ -202,12 +212,25 @@ def work_per_embedding(model: TwoStageModel, cubes: Cubes) -> float:
 
     Of clear frames: what missing values add differs from patch to patch.
     """
+    frames, halo = _shared(model, cubes)
+    return float(2 * (frames * (halo * PER_PIXEL + PER_PATCH) * WIDTH**2 + TRANSFORMER * len(cubes) / 2))
+
+
+def bytes_per_embedding(model: TwoStageModel, cubes: Cubes, rounded: bool) -> float:
+    """Bytes that the kernels for GPUs read and write for an embedding of clear frames, by count, not as measured."""
+    from models.engine.dense.gpu.traffic import bytes_moved
+
+    frames, halo = _shared(model, cubes)
+    return bytes_moved(frames * halo, frames, len(cubes), rounded)
+
+
+def _shared(model: TwoStageModel, cubes: Cubes) -> tuple[float, float]:
+    """Frames that an embedding has to itself, of all sensors, and pixels of a frame for each that is embedded."""
     dates, height, width = cubes[model.card.reference].shape[1:]
     inner = (height - 2 * EDGE, width - 2 * EDGE)
     side = tile_side(model.device, dates * len(cubes), sum(c.shape[0] for c in cubes.values()), None)
     halo = np.prod([i + 2 * EDGE * -(-i // side) for i in inner]) / np.prod(inner)
-    frames = dates / (dates - FRAMES + 1) * len(cubes)
-    return float(2 * (frames * (halo * PER_PIXEL + PER_PATCH) * WIDTH**2 + TRANSFORMER * len(cubes) / 2))
+    return dates / (dates - FRAMES + 1) * len(cubes), float(halo)
 
 
 def alone_work(model: TwoStageModel) -> float:

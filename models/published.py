@@ -90,6 +90,7 @@ def read_published(
         raise CheckpointError(f"{path} holds neither `enc_s2.*` of a fusion nor `encoder.*` of a stage 1")
     if fused and modality is not None:
         raise CheckpointError(f"{path} is a fusion of the published sensors: it takes no modality")
+    _require_sizes(state, fused, str(path))
     own = modality or _sensor_of(state) if not fused else None
     weights, names = _translate(state, own.id if own else None)
     card = ModelCard(
@@ -122,6 +123,15 @@ def _load_state(path: Path) -> dict[str, Tensor]:
             f"{path} is not a checkpoint that can be read safely: it is damaged, or holds more than tensors and plain "
             f"values ({type(error).__name__})"
         ) from error
+
+
+def _require_sizes(state: dict[str, Tensor], fused: bool, source: str) -> None:
+    """Refuse a checkpoint without the tensors that a model's sizes are read from, by the names that they have there."""
+    encoders = [f"enc_{m.id}" for m in published_modalities()] if fused else ["encoder"]
+    parts = ("dim_reducer.conv0.0", "token_reducer.0", "bottleneck_reducer.0")
+    needed = [f"{e}.{part}.weight" for e in encoders for part in parts] + ["bottleneck_reducer.0.weight"] * fused
+    if lacking := [key for key in needed if key not in state]:
+        raise CheckpointError(f"{source} does not fit the model: it lacks {', '.join(lacking)}")
 
 
 def _translate(state: dict[str, Tensor], own: str | None) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -6,15 +6,17 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from models.card import CARD_FILE, CardError, ModelCard, check_card, read_card
 from models.card_item import WEIGHTS_FILE, card_to_text
@@ -22,6 +24,7 @@ from models.folders import find_model
 from models.network import TwoStageModel
 
 NAMED = 8  # tensors in a message
+RANDOM = ("normal_", "uniform_")  # what fills tensors
 STAGE1 = ("encoders.", "decoders.")
 
 
@@ -106,11 +109,30 @@ def check_weights(
 def expected_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
     """Return the shape of every tensor of a model of that card; those of stage 1 have no fusion."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             state = TwoStageModel(check_card(card)).state_dict()
     except (KeyError, RuntimeError) as error:  # torch's own: names of modules that it has taken, sizes beyond its own
         raise CardError(f"no model can be built from the card of {card.name}: {error}") from error
     return {k: tuple(v.shape) for k, v in state.items() if card.stage == "fusion" or k.startswith(STAGE1)}
+
+
+class _Unfilled(TorchFunctionMode):
+    """Modules are built without their first values: shapes need none.
+
+    To fill a tensor of the device "meta" with random numbers, torch imports its compiler, which takes seconds.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if getattr(function, "__module__", "") == "torch.nn.init" or getattr(function, "__name__", "") in RANDOM:
+            return args[0] if args else given["tensor"]
+        return function(*args, **given)
 
 
 def save_model(folder: Path, card: ModelCard, weights: Mapping[str, Tensor], dtype: torch.dtype) -> ModelCard:

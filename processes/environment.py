@@ -85,8 +85,8 @@ class Ledger:
 
     `cubes` are the lazy rasters that were loaded from elsewhere than the catalogue's collections. `said` counts the
     messages: from the first `MOST_MESSAGES` on they are left out, and one more says so. `topic` is the name under which
-    tasks on workers send further messages. `made_by` tells which process has made a part of the Dask graph, by the
-    token at the end of the part's name.
+    tasks on workers send further messages. `made_by` and `nodes` tell which process, and which node of the user's, has
+    made a part of the Dask graph, by the token at the end of the part's name.
     """
 
     embeddings: int = 0
@@ -96,6 +96,7 @@ class Ledger:
     topic: str = field(default_factory=lambda: uuid4().hex)
     runs_code: bool = False
     made_by: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
 
     def has_room(self) -> bool:
         """Whether a further message is kept."""
@@ -110,11 +111,13 @@ class Ledger:
             entry = {"level": "warning", "message": f"Further messages are left out: there were {MOST_MESSAGES}."}
         self.messages.append({**entry, "message": str(entry.get("message", ""))[:LONGEST_MESSAGE]})
 
-    def trace(self, process: str, value: Any) -> None:
-        """Remember that a process has made what is new in the Dask graph of its value."""
+    def trace(self, process: str, value: Any, node: str = "") -> None:
+        """Remember that a process, at that node, has made what is new in the Dask graph of its value."""
         graph = value.__dask_graph__() if is_dask_collection(value) else None
         for name in getattr(graph, "layers", ()):
-            self.made_by.setdefault(str(name).rsplit("-", 1)[-1], process)
+            token = str(name).rsplit("-", 1)[-1]
+            self.made_by.setdefault(token, process)
+            self.nodes.setdefault(token, node)
 
     def note(self, cube: xr.DataArray) -> xr.DataArray:
         """Return a cube that was loaded; a lazy one is counted."""

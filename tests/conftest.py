@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,26 @@ settings.register_profile("openeo-embed", deadline=None)
 settings.load_profile("openeo-embed")
 
 ROOT = Path(__file__).parents[1]
+# Files whose tests share a server: with `--dist loadfile` one process runs them all, and the server starts once.
+TOGETHER = {
+    "tests/api": "bad_input client embedding files graphs isolation jobs machine_learning spec udf".split(),  # noqa: SIM905
+    "tests/attacks": ["gate", "secrets"],
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give out tests by file, except those of `TOGETHER`."""
+    from xdist.scheduler import LoadFileScheduling
+
+    groups = {f"{folder}/test_{name}.py": folder for folder, names in TOGETHER.items() for name in names}
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return groups.get(file, file)
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def _shared() -> Path:

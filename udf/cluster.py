@@ -6,12 +6,16 @@ own annotations would not do: optimising an array's graph drops them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 
 EMBEDDING = "multimodal-embed"  # what the keys of embedding tasks begin with
+ABOUT = "openeo"  # the annotation that tells whose a task is: `job` or `request`, and perhaps `node`
 NOTES = "openeo-notes"  # the topic under which tasks tell what the log of their job should say
 GPU = "GPU"
 CPU = "CPU"
+
+logger = logging.getLogger("udf.cluster")
 
 Resources = Mapping[str, float]
 
@@ -52,4 +56,17 @@ def note(level: str, message: str) -> None:
         worker = get_worker()
     except ValueError:
         return
+    logger.log(logging.getLevelNamesMapping()[level.upper()], "%s", message)
     worker.log_event(NOTES, {"key": worker.get_current_task(), "level": level, "message": message})
+
+
+def about_task() -> dict[str, str]:
+    """Return the job (or request) and the node that this thread's task belongs to; nothing outside of tasks."""
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+        task = worker.state.tasks.get(worker.get_current_task())
+    except (ValueError, KeyError):
+        return {}
+    return dict((task.annotations or {}).get(ABOUT, {})) if task is not None else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
     from udf.sandbox import Limits, Sandbox
     from udf.user_code import UserCode
 
+logger = logging.getLogger("udf.isolation")
+
 Log = Callable[[dict[str, Any]], None]
+DROPPED_SECONDS = 1.0
 PROCESSOR = (Path("/proc/cpuinfo"), Path("/sys/devices/system/cpu"))
 SETTINGS = {  # by kind of limit
     "memory": "OPENEO_EMBED_UDF_MEMORY",
@@ -28,9 +33,8 @@ def open_sandbox(code: UserCode, folders: list[Path]) -> Sandbox:
     """Return the sandbox that this process keeps for such limits; each call in it is a new process."""
     from udf.sandbox import sandbox_on_this_worker
 
-    # Imported once rather than in each call: that takes seconds. Torch loads its compiler when a model is checked.
-    # Elsewhere than on workers only trials run.
-    preload = ("torch", "torch._dynamo") if _runs_models(code) and _on_worker() else ()
+    # Imported once rather than in each call: that takes seconds. Elsewhere than on workers only trials run.
+    preload = ("torch",) if _runs_models(code) and _on_worker() else ()
     return sandbox_on_this_worker(_limits(code), folders, code.rules.unsafe, preload)
 
 
@@ -53,14 +57,40 @@ def call_sandboxed(
     request = {**request, "paths": list(map(str, packages)), "models": list(map(str, models))}
     request["kernels"] = "".join(map(str, kernels))
     try:
-        answer = open_sandbox(code, [*packages, *models, *kernels, *_processor(code)]).call(request, arrays, on_log=log)
+        sandbox = open_sandbox(code, [*packages, *models, *kernels, *_processor(code)])
+        answer = sandbox.call(request, arrays, on_log=log, is_wanted=_task_is_wanted())
     except SandboxError as error:
+        logger.warning("the sandbox ended a call of users' code (%s): %s", error.kind, error.message)
         setting = SETTINGS.get(error.kind)
         whose = f" The operator's setting for it is {setting}." if setting else ""
         raise UserCodeLimit(error.message + whose, error.kind) from None
     except GuestError as error:
         raise UserCodeError(error.message, error.traceback) from None
     return answer
+
+
+def _task_is_wanted() -> Callable[[], bool] | None:
+    """Return what tells whether this thread's task is still wanted: it is dropped when its job is cancelled.
+
+    A task that Dask takes up again at once was wanted all the time.
+    """
+    from distributed import get_worker
+
+    try:
+        worker = get_worker()
+        key = worker.get_current_task()
+    except (ValueError, KeyError):
+        return None
+    seen = time.monotonic()
+
+    def is_wanted() -> bool:
+        nonlocal seen
+        task = worker.state.tasks.get(key)
+        if task is not None and task.state != "cancelled":
+            seen = time.monotonic()
+        return time.monotonic() - seen < DROPPED_SECONDS
+
+    return is_wanted
 
 
 def _limits(code: UserCode) -> Limits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,10 @@ def embedder_on_this_worker(reference: ModelReference) -> Embedder:
         key = (reference.folder, reference.card.sha256, device)
         if key not in _loaded:
             _loaded.clear()
+            started = time.monotonic()
             network = load_model(reference.folder, device)
+            took = time.monotonic() - started
+            logger.info("the model %s was loaded on %s in %.1f s", reference.card.name, device, took)
             _loaded[key] = Embedder(network, memory=_share_of_worker(device), halved=_tell_halved)
         _wait_for_idleness()
         return _loaded[key]

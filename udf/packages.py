@@ -1,13 +1,14 @@
 """Packages that users' code asks for in a block of script metadata (PEP 723), installed where the operator allows it.
 
-Wheels are downloaded and unpacked outside of the sandbox, which has no network; nothing of what is in them is run there
-(see `udf.wheels`). Their code is first run when users' code imports it, inside the sandbox.
+Wheels are downloaded and unpacked in boxes of their own, since the sandbox has no network; nothing of what is in them
+is run there (see `udf.fetching`). Their code is first run when users' code imports it, inside the sandbox.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -23,8 +24,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from udf.fetching import fetch
 from udf.rules import PackageRules
-from udf.wheels import WheelError, fetch, unpack
+from udf.wheels import WheelError
+
+logger = logging.getLogger("udf.packages")
 
 # What users' code finds without asking for it, and what other packages must fit to.
 OFFERED = (
@@ -160,6 +164,7 @@ def installed(wanted: Sequence[str], rules: PackageRules, user: str) -> Path:
             if not folder.is_dir():
                 _make_room(own, rules)
                 _install(wanted, rules, own, folder)
+                logger.info("packages were installed for users' code: %s", ", ".join(wanted))
     with suppress(OSError):
         os.utime(folder)  # the last use
     return folder
@@ -196,10 +201,8 @@ def _make_room(own: Path, rules: PackageRules) -> None:
 def _install(wanted: Sequence[str], rules: PackageRules, own: Path, folder: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=own))
     try:
-        fixed = draft / "constraints.txt"
-        fixed.write_text("".join(f"{name}=={found.partition('+')[0]}\n" for name, found in offered_versions().items()))
-        unpack(fetch(wanted, fixed, rules, draft, _is_there), draft / "packages", rules.bytes)
-        os.replace(draft / "packages", folder)
+        fixed = "".join(f"{name}=={found.partition('+')[0]}\n" for name, found in offered_versions().items())
+        os.replace(fetch(wanted, fixed, rules, draft, _is_there), folder)
     except WheelError as error:
         raise PackageError(str(error)) from None
     finally:

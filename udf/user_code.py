@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from dask.delayed import Delayed
 from udf.guest.cubes import pack, unpack
 from udf.guest.features import pack_features, unpack_features
 from udf.rules import UserCodeRules
+from udf.telling import Telling, room_of
 
 logger = logging.getLogger("udf.user_code")
 
@@ -102,13 +104,15 @@ def run_on_blocks(values: da.Array, code: UserCode, given: Given, expected: Expe
     kept = [dim for dim in given.dims if dim in expected.dims]
     chunks = {dim: values.chunks[given.dims.index(dim)] for dim in kept}
     chunks.update({dim: (size,) for dim, size in expected.sizes.items()})
+    name = f"run-udf-{uuid4().hex}"
     made: da.Array = da.map_blocks(
         _block,
         values,
         code=code,
         given=given,
         expected=expected,
-        name=f"run-udf-{uuid4().hex}",
+        call=name,
+        name=name,
         dtype=expected.dtype,
         chunks=tuple(chunks[dim] for dim in expected.dims),
         drop_axis=gone,
@@ -121,34 +125,39 @@ def run_on_whole(values: Any, code: UserCode, given: Given, expected: Expected) 
     """Return what the code makes of a whole cube in one call; dimensions may be new ones."""
     sizes = {**dict(zip(given.dims, map(int, values.shape), strict=True)), **expected.sizes}
     shape = tuple(sizes[dim] for dim in expected.dims)
-    task = dask.delayed(_whole, pure=False, traverse=False)
-    part = task(values, code, given, expected, dask_key_name=f"run-udf-{uuid4().hex}")
+    task, name = dask.delayed(_whole, pure=False, traverse=False), f"run-udf-{uuid4().hex}"
+    part = task(values, code, given, expected, name, dask_key_name=name)
     made: da.Array = da.from_delayed(part, shape, expected.dtype)
     return made
 
 
 def run_for_value(values: Any, code: UserCode, given: Given) -> Delayed:
     """Return the plain data that the code makes of a whole cube in one call, lazily."""
-    task = dask.delayed(_value, pure=False, traverse=False)
-    made: Delayed = task(values, code, given, dask_key_name=f"run-udf-{uuid4().hex}")
+    task, name = dask.delayed(_value, pure=False, traverse=False), f"run-udf-{uuid4().hex}"
+    made: Delayed = task(values, code, given, name, dask_key_name=name)
     return made
 
 
-def _block(block: np.ndarray, code: UserCode, given: Given, expected: Expected, block_info: Any = None) -> np.ndarray:
-    """Run the code on one block."""
+def _block(
+    block: np.ndarray, code: UserCode, given: Given, expected: Expected, call: str, block_info: Any = None
+) -> np.ndarray:
+    """Run the code on one block; `call` names all blocks together."""
     place = {d: slice(*span) for d, span in zip(given.dims, block_info[0]["array-location"], strict=True)}
     coords = {name: c.isel({d: place[d] for d in c.dims if d in place}) for name, c in given.coords.items()}
-    return _whole(block, code, Given(given.dims, coords, given.features), expected)
+    call = "-".join(map(str, (call, *block_info[None]["chunk-location"])))
+    return _whole(block, code, Given(given.dims, coords, given.features), expected, call)
 
 
-def _whole(values: np.ndarray, code: UserCode, given: Given, expected: Expected) -> np.ndarray:
-    answer = ask(code, given, np.asarray(values), _told_to(code.topic))
+def _whole(values: np.ndarray, code: UserCode, given: Given, expected: Expected, call: str) -> np.ndarray:
+    with _telling(code.topic, call) as log:
+        answer = ask(code, given, np.asarray(values), log)
     sizes = dict(zip(given.dims, np.shape(values), strict=True))
     return fitted(answer, sizes, expected)
 
 
-def _value(values: np.ndarray, code: UserCode, given: Given) -> Any:
-    answer = ask(code, given, np.asarray(values), _told_to(code.topic))
+def _value(values: np.ndarray, code: UserCode, given: Given, call: str) -> Any:
+    with _telling(code.topic, call) as log:
+        answer = ask(code, given, np.asarray(values), log)
     if answer.kind != "value":
         raise UserCodeError("the function returned a cube where a trial gave plain data; let it always return the same")
     return answer.value
@@ -202,15 +211,18 @@ def _called(
     return answer, made
 
 
-def _told_to(topic: str) -> Log:
-    """Return what sends messages to whoever listens to the topic; outside of a worker they are the process's own."""
+@contextmanager
+def _telling(topic: str, call: str) -> Iterator[Log]:
+    """Give what sends messages of a call to whoever listens to the topic; outside a worker they are the process's."""
     from distributed import get_worker
 
     try:
         worker = get_worker()
     except ValueError:
-        return lambda entry: logger.log(logging.INFO, "%s", json.dumps(entry, default=str))
-    return lambda entry: worker.log_event(topic, entry)
+        yield lambda entry: logger.log(logging.INFO, "%s", json.dumps(entry, default=str))
+        return
+    with Telling(lambda batch: worker.log_event(topic, batch), call, room_of(topic)) as telling:
+        yield telling.say
 
 
 def fitted(answer: Answer, sizes: Mapping[str, int], expected: Expected) -> np.ndarray:

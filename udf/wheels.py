@@ -1,81 +1,101 @@
 """Wheels: downloaded by pip without their dependencies, read, and unpacked as plain files. Nothing in them is run.
 
-All of this happens outside of the sandbox, so a wheel is not trusted here: its dependencies are read by us, since pip
-would build those that name a place; and of what is in it, only modules and data next to them are written.
+All of this happens in boxes of its own, which `udf.fetching` sends; no wheel is trusted there either. Its dependencies
+are read by us, since pip would build those that name a place; and of what is in it, only modules and data next to them
+are written.
 """
 
 from __future__ import annotations
 
+import io
 import lzma
+import mimetypes
 import os
 import stat
-import subprocess
-import sys
-import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from udf.rules import PackageRules
-
-ROUNDS = 12  # how deep dependencies may lie
 MOST_WHEELS = 60
 MOST_FILES = 20_000  # of all wheels of a set
 MOST_METADATA = 1 << 20  # bytes
 _TOLD = 600
 _UNREADABLE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
 _CHUNK = 1 << 20
-# pip, with no file larger than the limit.
-_PIP = (
-    "import resource, runpy, sys\n"
-    "most = int(sys.argv.pop(1))\n"
-    "resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))\n"
-    "runpy.run_module('pip', run_name='__main__', alter_sys=True)\n"
-)
 
 
 class WheelError(Exception):
     """Wheels that cannot be had, or that are not unpacked; the message says why."""
 
 
-def fetch(
-    wanted: Sequence[str], fixed: Path, rules: PackageRules, folder: Path, is_there: Callable[[Requirement], bool]
-) -> list[Path]:
-    """Download wheels with all that they depend on; return their paths.
+def download(request: dict[str, Any]) -> dict[str, Any]:
+    """Have pip download wheels alone, from the one index, without what they depend on; an errand.
 
     Parameters
     ----------
-    wanted : sequence of str
-        Requirements: names and versions.
-    fixed : Path
-        Constraints for pip.
-    folder : Path
-        Where to put the wheels and pip's cache.
-    is_there : callable
-        Whether a requirement is fulfilled already.
+    request : dict
+        ``wanted`` (requirements), ``fixed`` (the text of pip's constraints), ``index``, ``folder`` (for the wheels,
+        new), ``bytes`` (of all of them) and ``extras`` by the name of the package.
 
-    Raises
-    ------
-    WheelError
-        Where pip finds none that fit, a wheel cannot be read or asks for a place, there are too many or too large ones,
-        or they take too long.
+    Returns
+    -------
+    dict
+        ``wheels``, their names, and ``needed``, what they depend on here.
     """
-    asked, ends = set(wanted), time.monotonic() + rules.seconds
-    for number in range(ROUNDS):
-        found = _downloaded(sorted(asked), fixed, rules, folder / str(number), ends)
-        extras = _extras(asked)
-        needed = [need for wheel in found for need in required(wheel, extras)]
-        more = {str(need) for need in needed if not is_there(need)} - asked
-        if not more:
-            return found
-        asked |= more
-    raise WheelError(f"the dependencies of {', '.join(wanted)} lie more than {ROUNDS} deep")
+    folder = Path(request["folder"])
+    _pip(request, folder)
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    strange = [path.name for path in found if path.suffix != ".whl"]
+    if strange:
+        raise WheelError(f"the index gave {', '.join(strange)}, which are no wheels")
+    size = sum(path.stat().st_size for path in found)
+    if len(found) > MOST_WHEELS or size > request["bytes"]:
+        limits = f"{MOST_WHEELS} wheels and {request['bytes']} bytes are possible"
+        raise WheelError(f"the packages {_names(request)} are {len(found)} wheels of {size} bytes; {limits}")
+    extras = {name: set(chosen) for name, chosen in request["extras"].items()}
+    needed = {str(need) for wheel in found for need in required(wheel, extras)}
+    return {"wheels": [path.name for path in found], "needed": sorted(needed)}
+
+
+def unpack_all(request: dict[str, Any]) -> None:
+    """Unpack the ``wheels`` into the ``folder``, at most ``bytes``; an errand, as of `unpack`."""
+    unpack(map(Path, request["wheels"]), Path(request["folder"]), request["bytes"])
+
+
+def _pip(request: dict[str, Any], folder: Path) -> None:
+    from pip._internal.cli.main import main
+
+    # The machine's own settings are not for here, and Landlock lets them be found but not read.
+    os.environ["PIP_CONFIG_FILE"] = os.devnull
+    mimetypes.knownfiles = []
+    fixed = folder.with_name(f"{folder.name}.txt")
+    fixed.write_text(request["fixed"])
+    place = ["--index-url", request["index"]]
+    if "://" not in request["index"]:
+        place = ["--no-index", "--find-links", request["index"]]
+    safe = ["--isolated", "--only-binary", ":all:", "--no-deps", "--no-input", "--retries", "1"]
+    kept = ["--cache-dir", str(folder.with_name("cache")), "--dest", str(folder), "--constraint", str(fixed)]
+    quiet = ["--disable-pip-version-check", "--quiet"]
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = main(["download", *safe, *kept, *quiet, *place, "--", *request["wanted"]])
+    lines = said.getvalue()
+    if "File too large" in lines:
+        raise WheelError(f"installing {_names(request)} takes more than the {request['bytes']} bytes that are possible")
+    if code:
+        reason = " ".join(line.removeprefix("ERROR: ") for line in lines.splitlines() if "ERROR" in line)
+        raise WheelError(f"installing {_names(request)} failed: {(reason or lines.strip())[:_TOLD]}")
+
+
+def _names(request: dict[str, Any]) -> str:
+    return ", ".join(request["wanted"])[:_TOLD]
 
 
 def required(wheel: Path, extras: dict[str, set[str]]) -> list[Requirement]:
@@ -159,13 +179,6 @@ def _requirement(wheel: Path, text: str) -> Requirement:
     return need
 
 
-def _extras(asked: Iterable[str]) -> dict[str, set[str]]:
-    extras: dict[str, set[str]] = {}
-    for requirement in map(Requirement, asked):
-        extras.setdefault(canonicalize_name(requirement.name), set()).update(requirement.extras)
-    return extras
-
-
 @contextmanager
 def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
     """Open a wheel; whatever is wrong with it is a `WheelError`."""
@@ -174,46 +187,3 @@ def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
             yield file
     except _UNREADABLE as error:
         raise WheelError(f"{wheel.name} cannot be unpacked: {error}") from None
-
-
-def _downloaded(wanted: Sequence[str], fixed: Path, rules: PackageRules, folder: Path, ends: float) -> list[Path]:
-    """Have pip download wheels alone, from the one index, without what they depend on."""
-    is_url = "://" in rules.index
-    place = ["--index-url", rules.index] if is_url else ["--no-index", "--find-links", rules.index]
-    safe = ["--isolated", "--only-binary", ":all:", "--no-deps", "--no-input", "--retries", "1"]
-    kept = ["--cache-dir", str(folder.parent / "cache"), "--dest", str(folder), "--constraint", str(fixed)]
-    quiet = ["--disable-pip-version-check", "--quiet"]
-    _run_pip(["download", *safe, *kept, *quiet, *place, "--", *wanted], wanted, rules, folder.parent, ends)
-    found = sorted(folder.iterdir())
-    strange = [path.name for path in found if path.suffix != ".whl"]
-    if strange:
-        raise WheelError(f"the index gave {', '.join(strange)}, which are no wheels")
-    size = sum(path.stat().st_size for path in found)
-    if len(found) > MOST_WHEELS or size > rules.bytes:
-        limits = f"{MOST_WHEELS} wheels and {rules.bytes} bytes are possible"
-        raise WheelError(f"the packages {', '.join(wanted)[:_TOLD]} are {len(found)} wheels of {size} bytes; {limits}")
-    return found
-
-
-def _run_pip(arguments: list[str], wanted: Sequence[str], rules: PackageRules, folder: Path, ends: float) -> None:
-    """Run pip with nothing of the server's environment but the path."""
-    command = [sys.executable, "-I", "-c", _PIP, str(rules.bytes), *arguments]
-    environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
-    told = f"installing {', '.join(wanted)[:_TOLD]}"
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=max(0.0, ends - time.monotonic()),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise WheelError(f"{told} took more than {rules.seconds:.0f} seconds") from None
-    if "File too large" in done.stderr:
-        raise WheelError(f"{told} takes more than the {rules.bytes} bytes that are possible")
-    if done.returncode:
-        reason = " ".join(line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if "ERROR" in line)
-        raise WheelError(f"{told} failed: {(reason or done.stderr.strip())[:_TOLD]}")

@@ -173,9 +173,10 @@ def fusion(
             "finetune": finetune,
             "start": start,
         }
-        if start == "data" and not options["resume"]:
-            match_bottlenecks(task, source, seed=config.seed, precision=config.precision)
         run = options["run"] or settings_of(data).data / "runs" / name
+        # A run that was killed before its first checkpoint begins anew, and as well as it did then.
+        if start == "data" and not (options["resume"] and (run / "last.ckpt").exists()):
+            match_bottlenecks(task, source, seed=config.seed, precision=config.precision)
         outcome = _fit(task, source, config, run, about, options)
         weights = {k: v.detach().cpu() for k, v in task.model.state_dict().items()}
         save_model(folders[-1] / name, _told(card, config, about, outcome), weights, torch.float32)

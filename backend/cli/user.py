@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,8 @@ def add(name: str, password_stdin: bool, data: Path) -> None:
     if not password_stdin and not sys.stdin.isatty():
         raise click.UsageError("standard input is no terminal to ask for the password; pass --password-stdin.")
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else _ask()
-    _users(data).add(name, password)
+    with _users(data) as users:
+        users.add(name, password)
     click.echo(f"Added the user {name}.")
 
 
@@ -36,7 +38,9 @@ def add(name: str, password_stdin: bool, data: Path) -> None:
 @data_option
 def list_users(data: Path) -> None:
     """List the users' names."""
-    for name in _users(data).names():
+    with _users(data) as users:
+        names = users.names()
+    for name in names:
         click.echo(name)
 
 
@@ -45,7 +49,8 @@ def list_users(data: Path) -> None:
 @data_option
 def revoke(name: str, data: Path) -> None:
     """End all access tokens of the user NAME, who must log in again."""
-    count = _users(data).revoke(name)
+    with _users(data) as users:
+        count = users.revoke(name)
     click.echo(f"Ended {count} access token{'' if count == 1 else 's'} of the user {name}.")
 
 
@@ -60,10 +65,11 @@ def remove(name: str, data: Path) -> None:
     click.echo(f"Removed the user {name}.")
 
 
-def _users(data: Path) -> UserStore:
+def _users(data: Path) -> contextlib.closing[UserStore]:
+    """Open the users for the length of a block."""
     from backend.auth.opening import open_users
 
-    return open_users(settings_of(data))
+    return contextlib.closing(open_users(settings_of(data)))
 
 
 def _ask() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -27,12 +28,14 @@ class JobLog:
     """Writes entries that are at least as severe as the job's `log_level`.
 
     A database that does not answer is no reason for a job to fail: entries wait for the next one, or for `flush`.
+    Threads may share it: the work writes, and whoever looks after it.
     """
 
     def __init__(self, store: JobStore, job: Job) -> None:
         self._store = store
         self._job = job
         self._waiting: list[LogEntry] = []
+        self._lock = threading.Lock()
 
     def add(self, level: str, message: str, code: str | None = None, **more: Any) -> None:
         """Write an entry; `more` may hold data, path, links and usage."""
@@ -40,15 +43,21 @@ class JobLog:
         self._write([LogEntry(level, message, time.time(), code, plain(more))])
 
     def told(self, messages: list[dict[str, Any]]) -> None:
-        """Write what processes said, and forget it."""
-        told, messages[:] = list(messages), []
-        self._write([_entry(message) for message in told])
+        """Write what processes said, and forget it; meanwhile, more may be said."""
+        with self._lock:
+            told = messages[:]
+            del messages[: len(told)]  # and nothing that was added since
+            self._write_now([_entry(message) for message in told])
 
     def flush(self) -> None:
         """Write what waits."""
         self._write([])
 
     def _write(self, entries: list[LogEntry]) -> None:
+        with self._lock:
+            self._write_now(entries)
+
+    def _write_now(self, entries: list[LogEntry]) -> None:
         least = LEVELS.index(self._job.draft.log_level)
         self._waiting += [entry for entry in entries if LEVELS.index(entry.level) >= least]
         try:

@@ -45,10 +45,14 @@ def listed_job(row: Any) -> Job:
 def columns_of_entry(job: str, entry: LogEntry) -> dict[str, Any]:
     """Return the columns of a log entry."""
     level = LEVELS.index(entry.level)
-    # PostgreSQL has no room for this one character.
-    message = entry.message.replace("\0", "�").encode("utf-8", "replace").decode()
+    message, code = _storable(entry.message), entry.code and _storable(entry.code)
     more = dict(entry.more)
-    return {"job": job, "time": entry.time, "level": level, "message": message, "code": entry.code, "more": more}
+    return {"job": job, "time": entry.time, "level": level, "message": message, "code": code, "more": more}
+
+
+def _storable(text: str) -> str:
+    """Return a text without what no database takes; PostgreSQL has no room for the character 0."""
+    return text.replace("\0", "�").encode("utf-8", "replace").decode()
 
 
 def entry_of(row: Any) -> LogEntry:

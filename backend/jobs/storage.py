@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
+
+from backend.disk import disk_full
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Drafts that nobody has touched for so long are what dead runners left.
@@ -23,6 +25,10 @@ class ResultStorage(Protocol):
 
     def draft(self, job: str) -> AbstractContextManager[Path]:
         """Make an empty local folder to write files into; what is not published is gone afterwards."""
+        ...
+
+    def spool(self, size: int) -> IO[bytes]:
+        """Open an empty file without a name for some `size` bytes; OpenEOError StorageFailure without room for them."""
         ...
 
     def publish(self, draft: Path, job: str, folder: str) -> None:
@@ -49,6 +55,13 @@ class LocalStorage:
         self._root = root
         self._drafts = root / ".drafts"
         self._clock = clock
+
+    def spool(self, size: int) -> IO[bytes]:
+        """Open a file on the disk of the results; whatever becomes of this process, nothing is left of it."""
+        self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if shutil.disk_usage(self._drafts).free < size:
+            raise disk_full()
+        return tempfile.TemporaryFile(dir=self._drafts)
 
     @contextlib.contextmanager
     def draft(self, job: str) -> Iterator[Path]:

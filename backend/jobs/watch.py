@@ -51,6 +51,11 @@ class JobRun:
         """Whose job it is."""
         return self.job.user
 
+    @property
+    def about(self) -> dict[str, str]:
+        """What lines of logs call it: the job, not the attempt."""
+        return {"job": self.job.id}
+
     def check(self) -> None:
         """Raise OpenEOError ProcessGraphComplexity where the runner has outgrown its memory."""
         if self.memory_limit is not None and self.runner_memory > self.memory_limit:
@@ -77,12 +82,29 @@ class JobRun:
 
 
 class Watch:
-    """Looks after a run for as long as the block runs; `tell` is told, now and then, how far it is."""
+    """Looks after a run for as long as the block runs.
 
-    def __init__(self, run: JobRun, cluster: Cluster, tell: Callable[[str], None] = lambda _: None) -> None:
+    Parameters
+    ----------
+    run : JobRun
+    cluster : Cluster
+    tell : callable
+        Is told, now and then, how far the run is.
+    look_too : callable
+        Called once a second.
+    """
+
+    def __init__(
+        self,
+        run: JobRun,
+        cluster: Cluster,
+        tell: Callable[[str], None] = lambda _: None,
+        look_too: Callable[[], None] = lambda: None,
+    ) -> None:
         self._run = run
         self._cluster = cluster
         self._tell = tell
+        self._look_too = look_too
         self._told, self._told_at = 0.0, time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=copy_context().run, args=(self._keep,), name="watch", daemon=True)
@@ -116,4 +138,5 @@ class Watch:
 
     def _keep(self) -> None:
         while not self._over.wait(SECONDS):
+            self._look_too()  # first: a cluster that is slow to answer holds up what was said no longer than needed
             self.look()

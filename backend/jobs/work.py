@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,9 +50,14 @@ class Worker:
         run = JobRun(job, memory_limit=self._settings.job_memory_bytes)
         seconds, limit = self._settings.job_lease, self._settings.job_seconds
         ledger = Ledger()
-        # A log of its own: the watch writes beside the work.
-        aside = JobLog(self._jobs, job)
-        watch = Watch(run, self._services.cluster, lambda message: aside.add("info", message))
+        cluster = self._services.cluster
+
+        def hear() -> None:
+            for note in cluster.notes(run):
+                ledger.say(note)
+            log.told(ledger.messages)
+
+        watch = Watch(run, cluster, lambda message: log.add("info", message), hear)
         with Lease(self._jobs, job, seconds, limit, lambda: run.progress, run.check, self._stopping) as lease, watch:
             try:
                 self._do(run, log, lease, ledger)
@@ -66,6 +71,7 @@ class Worker:
             except LeaseLost as lost:
                 logger.info("job %s is given up: %s", job.id, lost)
             except Stopping:
+                log.told(ledger.messages)
                 log.add("info", "The runner was stopped; the job waits for the next one.")
                 self._release(job, lease)
             except Exception as error:
@@ -82,16 +88,21 @@ class Worker:
             prepared = prepare(self._services, job.draft.process, job.user, ledger, lease)
             log.told(ledger.messages)
             run.tasks = prepared.cost.tasks
-            check_job(prepared.cost, self._settings)
+            check_job(prepared.cost, self._settings, prepared.form)
             log.add("info", f"To be done: {prepared.cost}.")
             lease.check()
-            computed = compute(self._services, run, prepared, ledger, lease)
-            run.seconds = account(self._services, run, prepared.cost, ledger)
-            log.add("info", f"Computed in {time.time() - run.started:.1f} s; writing the results.")
-            lease.check()
-            run.progress = COMPUTED
-            self._publish(run, prepared, computed, lease)
+            with self._file_for(prepared) as file:
+                computed = compute(self._services, run, prepared, ledger, lease, file)
+                run.seconds = account(self._services, run, prepared.cost, ledger)
+                log.add("info", f"Computed in {time.time() - run.started:.1f} s; writing the results.")
+                lease.check()
+                run.progress = COMPUTED
+                self._publish(run, prepared, computed, lease)
             log.told(ledger.messages)
+
+    def _file_for(self, prepared: Prepared) -> contextlib.AbstractContextManager[IO[bytes] | None]:
+        """Return the file that values are kept in which need not be in memory; None where they may be."""
+        return self._storage.spool(prepared.cost.result_bytes) if prepared.spooled else contextlib.nullcontext()
 
     def _publish(self, run: JobRun, prepared: Prepared, computed: Any, lease: Lease) -> None:
         """Write the files to a draft, and show them all at once."""

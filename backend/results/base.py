@@ -22,7 +22,10 @@ class Option:
 
 
 class ResultFormat(Protocol):
-    """One file format: what `/file_formats` tells of it, and how a value becomes a file."""
+    """One file format: what `/file_formats` tells of it, and how a value becomes a file.
+
+    One that `streams` writes lazy cubes, too, and reads them part by part: they need not fit into memory.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -30,6 +33,7 @@ class ResultFormat(Protocol):
     media_type: ClassVar[str]
     suffix: ClassVar[str]
     gis_data_types: ClassVar[tuple[str, ...]]
+    streams: ClassVar[bool]
     options: ClassVar[Mapping[str, Option]]
 
     def check(self, value: Any, options: Options) -> None:
@@ -37,7 +41,7 @@ class ResultFormat(Protocol):
         ...
 
     def write(self, value: Any, options: Options, path: Path) -> None:
-        """Write the computed value to `path`."""
+        """Write the value, computed or readable part by part, to `path`."""
         ...
 
 

@@ -25,6 +25,7 @@ class Json:
     media_type: ClassVar[str] = "application/json"
     suffix: ClassVar[str] = ".json"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "vector", "table", "other")
+    streams: ClassVar[bool] = False
     options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
+import dask
+import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.array.core import normalize_chunks
 
 from backend.results.base import Option, Options, check_options, unsuitable
+from backend.results.parts import PART_BYTES, parts_of, read
 from backend.results.raster import crs_of, is_raster
 from processes.errors import OpenEOError
 
+# A chunk has as many values at most, and as many pixels along y and x.
+CHUNK_VALUES = 2**20
+CHUNK_SIDE = 256
 COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
 SINGLE = "data"
 CRS = "spatial_ref"
@@ -30,6 +38,7 @@ class NetCDF:
     media_type: ClassVar[str] = "application/x-netcdf"
     suffix: ClassVar[str] = ".nc"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "other")
+    streams: ClassVar[bool] = True
     options: ClassVar[Mapping[str, Option]] = {
         "variables": Option("`bands` (default), one variable per band, or `one`, a single variable.", ("bands", "one"))
     }
@@ -48,13 +57,48 @@ class NetCDF:
             raise unsuitable(self.name, f"the labels of {', '.join(strange)} are geometries; save it as JSON or CSV")
 
     def write(self, value: Any, options: Options, path: Path) -> None:
-        """Write a computed cube."""
+        """Write a cube."""
         dataset = to_dataset(value, options.get("variables", "bands") == "one")
         for name in dataset.data_vars:
+            dataset[name] = dataset[name].copy(data=_in_parts(dataset[name]))
             dataset[name].encoding = _encoding(dataset[name])
         for dim in {"x", "y"} & set(dataset.coords):
             dataset[dim].encoding = {"_FillValue": None}
-        dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+        with dask.config.set(scheduler="synchronous"):
+            dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+
+
+class _Parts:
+    """Values as an array that is read when it is indexed."""
+
+    def __init__(self, values: Any) -> None:
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+        self._values = values
+
+    def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:
+        return read(self._values[key])
+
+
+def _in_parts(variable: xr.DataArray) -> Any:
+    """Return the values of a variable as parts that are written one after the other, each of whole chunks."""
+    values = variable.data
+    if variable.ndim == 0 or variable.nbytes <= PART_BYTES:
+        return read(values)
+    shape, chunk = variable.shape, chunk_of(variable.shape)
+    sizes = [part.stop - part.start for part in next(parts_of(shape, chunk, variable.dtype.itemsize))]
+    chunks = tuple(normalize_chunks(tuple(sizes), shape))
+    meta = np.empty((0,) * variable.ndim, variable.dtype)
+    return da.from_array(_Parts(values), chunks=chunks, name=f"parts-{uuid4().hex}", meta=meta)
+
+
+def chunk_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the chunks of a variable in the file: squares of the last two dimensions, some labels of the others."""
+    room, chunk = CHUNK_VALUES, []
+    for axis, size in reversed(list(enumerate(shape))):
+        most = CHUNK_SIDE if axis >= len(shape) - 2 else max(room, 1)
+        chunk.append(min(size, most))
+        room //= chunk[-1]
+    return tuple(reversed(chunk))
 
 
 def to_dataset(cube: xr.DataArray, single: bool) -> xr.Dataset:
@@ -64,7 +108,7 @@ def to_dataset(cube: xr.DataArray, single: bool) -> xr.Dataset:
     others = [dim for dim in cube.dims if dim not in spatial]
     cube = cube.transpose(*sorted(others, key=lambda dim: dim != "t"), *spatial)
     cube = cube.drop_vars([name for name in cube.coords if name not in cube.dims])
-    cube = cube.astype(np.int8) if cube.dtype.kind == "b" else cube
+    cube = cube.copy(data=cube.data.view(np.int8)) if cube.dtype.kind == "b" else cube
     if single or "bands" not in cube.dims:
         dataset = cube.to_dataset(name=SINGLE)
     else:
@@ -87,7 +131,8 @@ def _encoding(variable: xr.DataArray) -> dict[str, Any]:
     fill = np.array(np.nan, variable.dtype) if variable.dtype.kind == "f" else None
     # Named as a coordinate too: else readers take the grid mapping for one more variable of data.
     mapping = {"grid_mapping": CRS, "coordinates": CRS} if CRS in variable.coords else {}
-    return {**(COMPRESSION if variable.ndim else {}), **mapping, "_FillValue": fill}
+    stored = {**COMPRESSION, "chunksizes": chunk_of(variable.shape)} if variable.ndim else {}
+    return {**stored, **mapping, "_FillValue": fill}
 
 
 def _plain(attrs: Mapping[Any, Any]) -> dict[str, Any]:

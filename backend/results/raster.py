@@ -11,6 +11,7 @@ import xarray as xr
 from affine import Affine
 
 from backend.results.base import unsuitable
+from backend.results.parts import read
 from processes.errors import OpenEOError
 
 # Pixel centres may stray from a regular grid by this share of a pixel; coordinates are float64, so this is generous.
@@ -19,12 +20,23 @@ STRAY = 0.01
 
 @dataclass(frozen=True)
 class Layers:
-    """Layers of one grid: values (layers, y, x), y descending; one name per layer; where the grid lies."""
+    """Layers of one grid: values (..., y, x), y descending, in memory or lazy; names, one for each; where it lies."""
 
-    values: np.ndarray[Any, Any]
+    values: Any
     names: list[str]
     transform: Affine
     crs: Any
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.values.shape[-2:]
+        return rows, columns
+
+    def part(self, where: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+        """Return a part of all layers (layers, y, x), in memory."""
+        part = read(self.values[(..., *where)])
+        return part.reshape(-1, *part.shape[-2:])
 
 
 def is_raster(value: Any) -> bool:
@@ -49,12 +61,11 @@ def check_raster(value: Any, form: str) -> xr.DataArray:
 
 
 def layers_of(cube: xr.DataArray, form: str) -> Layers:
-    """Stack everything but y and x of a computed cube into layers, times before bands."""
+    """Stack everything but y and x of a cube into layers, times before bands; nothing is read or copied."""
     stacked = [dim for dim in cube.dims if dim not in ("t", "bands", "y", "x")]
     order = [dim for dim in ("t", *stacked, "bands") if dim in cube.dims]
     cube = north_up(cube).transpose(*order, "y", "x")
-    values = np.asarray(cube.data).reshape(-1, cube.sizes["y"], cube.sizes["x"])
-    return Layers(values, layer_names(cube, order), transform_of(cube, form), crs_of(cube))
+    return Layers(cube.data, layer_names(cube, order), transform_of(cube, form), crs_of(cube))
 
 
 def layer_names(cube: xr.DataArray, order: list[Any]) -> list[str]:

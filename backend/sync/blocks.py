@@ -1,6 +1,7 @@
 """Lazy values computed and fetched block by block: no worker ever holds more of a result than its own blocks.
 
-Dask's own way puts each result together on one worker first, whose memory then grows with the result.
+Dask's own way puts each result together on one worker first, whose memory then grows with the result. A `Stream` bounds
+what waits on the workers, and keeps large results in a file, so that nobody's memory grows.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import math
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import dask.array as da
-import numpy as np
-import xarray as xr
-from dask.core import flatten
 from dask.utils import ensure_dict
+
+from backend.sync.spool import Spool
+from backend.sync.takers import Taker, taken_apart
+from backend.sync.window import Window
 
 POLL_SECONDS = 0.25
 # Blocks travel in batches of about so many bytes, or of so many blocks.
@@ -25,8 +28,6 @@ BATCH_BYTES = 64 * 2**20
 BATCH_BLOCKS = 256
 # A worker that stands still answers never: after so long it is asked again, or whoever has the block by then.
 FETCH_SECONDS = 30.0
-
-Index = tuple[int, ...]
 
 
 class TaskFailed(Exception):
@@ -41,8 +42,42 @@ class Interrupted(Exception):
     """The scheduler has dropped the tasks, or was lost with them."""
 
 
+@dataclass(frozen=True)
+class Stream:
+    """How a large computation is bounded.
+
+    Parameters
+    ----------
+    threads : callable
+        Returns how many tasks the cluster runs at once: a few blocks for each are asked for at a time.
+    announce : callable
+        Called once, with the keys of all tasks, before the scheduler is sent any.
+    spool : Spool, optional
+        Where blocks of large arrays are kept; such an array comes back lazy, and is read from there. Without it, all
+        arrays are put together in memory.
+    """
+
+    threads: Callable[[], int]
+    announce: Callable[[list[Any]], None]
+    spool: Spool | None = None
+
+
+class _Sender(Protocol):
+    """Sends the graph to the scheduler; `futures` are those of all blocks that were asked for and not received."""
+
+    futures: dict[Any, Any]
+
+    def send(self) -> dict[Any, Any]: ...
+    def let_go(self, key: Any) -> None: ...
+    def close(self) -> None: ...
+
+
 def collect(
-    client: Any, collections: Sequence[Any], announce: Callable[[list[Any]], None], check: Callable[[], None]
+    client: Any,
+    collections: Sequence[Any],
+    announce: Callable[[list[Any]], None],
+    check: Callable[[], None],
+    stream: Stream | None = None,
 ) -> list[Any]:
     """Compute Dask collections as one graph.
 
@@ -51,149 +86,80 @@ def collect(
     client : distributed.Client
     collections : sequence of Dask collections
     announce : callable
-        Called once, with the keys of all blocks, when the scheduler was sent the graph.
+        Called once, with the keys of all blocks, before the scheduler is sent the graph; not for a `stream`.
     check : callable
         Called a few times a second; whatever it raises ends the computation.
+    stream : Stream, optional
+        Without it, the graph is sent as a whole, and all values are put together in memory.
 
     Raises
     ------
     TaskFailed, Interrupted
     """
-    values = [_taken_apart(collection) for collection in collections]
+    values = [taken_apart(collection, stream.spool if stream is not None else None) for collection in collections]
     takers = [taker for value in values for taker in value.takers]
-    futures = _submit(client, takers)
+    sender: _Sender = _AtOnce(client, takers, announce) if stream is None else _windowed(client, takers, stream)
     try:
-        announce(list(futures))
-        _receive(client, futures, takers, check)
-    finally:
-        for future in futures.values():  # no `cancel`: an equal request may wait for the same blocks
-            future.release()
+        _receive(client, sender, takers, check)
+    finally:  # no `cancel`: an equal request may wait for the same blocks
+        sender.close()
     return [value.rebuilt() for value in values]
 
 
-class _Taker:
-    """A lazy collection whose blocks come in one by one."""
+class _AtOnce:
+    """Sends the graph as a whole."""
 
-    def __init__(self, lazy: Any) -> None:
-        self.lazy = lazy
-        self._blocks: dict[Any, Any] = {}
+    def __init__(self, client: Any, takers: Sequence[Taker], announce: Callable[[list[Any]], None]) -> None:
+        self._client, self._takers, self._announce = client, takers, announce
+        self._sent = False
+        self.futures: dict[Any, Any] = {}
 
-    def wanted(self) -> list[Any]:
-        """Return the keys of all blocks."""
-        return list(flatten(self.lazy.__dask_keys__()))
+    def send(self) -> dict[Any, Any]:
+        """Send all of it, once; returns the future of each block by its key."""
+        if self._sent:
+            return {}
+        self._sent = True
+        keys = [key for taker in self._takers for key in taker.wanted()]
+        self._announce(keys)
+        wanted = set(keys)
+        for persisted in self._client.persist([taker.lazy for taker in self._takers]):
+            graph = ensure_dict(persisted.__dask_graph__())
+            self.futures.update({key: graph[key] for key in wanted & graph.keys()})
+        return dict(self.futures)
 
-    def take(self, key: Any, block: Any) -> None:
-        """Take the block of that key."""
-        self._blocks[key] = block
+    def let_go(self, key: Any) -> None:
+        """Forget a block that was received."""
+        self.futures.pop(key).release()
 
-    def value(self) -> Any:
-        """Return the value when all blocks are there."""
-        finish, arguments = self.lazy.__dask_postcompute__()
-        return finish(_nested(self.lazy.__dask_keys__(), self._blocks), *arguments)
-
-
-class _ArrayTaker(_Taker):
-    """A lazy array of known shape: each block goes to its place at once."""
-
-    def __init__(self, lazy: da.Array) -> None:
-        super().__init__(lazy)
-        self._whole: np.ndarray | None = None
-        self._ends = [np.cumsum((0, *sizes)) for sizes in lazy.chunks]
-
-    def take(self, key: Any, block: Any) -> None:
-        place = tuple(slice(int(ends[i]), int(ends[i + 1])) for ends, i in zip(self._ends, key[1:], strict=True))
-        shape, block = tuple(part.stop - part.start for part in place), np.asarray(block)
-        if block.shape != shape:
-            raise ValueError(f"the block {key} has the shape {block.shape}, its cube says {shape}")
-        if self._whole is None:
-            self._whole = np.empty(self.lazy.shape, block.dtype)
-        elif self._whole.dtype != block.dtype:
-            self._whole = self._whole.astype(np.result_type(self._whole.dtype, block.dtype), copy=False)
-        self._whole[place] = block
-
-    def value(self) -> np.ndarray:
-        assert self._whole is not None
-        return self._whole
+    def close(self) -> None:
+        """Let go of everything."""
+        for future in self.futures.values():
+            future.release()
 
 
-class _Value:
-    """A collection taken apart: what of it is lazy, and how to put it together again."""
-
-    def __init__(self, takers: Sequence[_Taker], rebuild: Callable[[list[Any]], Any]) -> None:
-        self.takers = list(takers)
-        self._rebuild = rebuild
-
-    def rebuilt(self) -> Any:
-        """Return the collection with all that was lazy in it computed."""
-        return self._rebuild([taker.value() for taker in self.takers])
+def _windowed(client: Any, takers: Sequence[Taker], stream: Stream) -> Window:
+    wanted = [key for taker in takers for key in taker.wanted()]
+    size = sum(_mean_bytes(taker.lazy) * len(taker.wanted()) for taker in takers) // max(len(wanted), 1)
+    return Window(client, [taker.lazy for taker in takers], wanted, size, stream.threads, stream.announce)
 
 
-def _taken_apart(collection: Any) -> _Value:
-    if isinstance(collection, xr.DataArray):
-        lazy = {name: variable for name, variable in collection.coords.variables.items() if _is_lazy(variable)}
-        parts = ([collection.variable] if _is_lazy(collection.variable) else []) + list(lazy.values())
-        return _Value([_taker(part.data) for part in parts], partial(_array_of, collection, list(lazy)))
-    if isinstance(collection, xr.Dataset):
-        names = [name for name, variable in collection.variables.items() if _is_lazy(variable)]
-        takers = [_taker(collection.variables[name].data) for name in names]
-        return _Value(takers, partial(_dataset_of, collection, names))
-    return _Value([_taker(collection)], lambda values: values[0])
-
-
-def _is_lazy(variable: Any) -> bool:
-    return isinstance(variable.data, da.Array)
-
-
-def _taker(lazy: Any) -> _Taker:
-    placed = isinstance(lazy, da.Array) and lazy.ndim and isinstance(lazy._meta, np.ndarray)
-    if placed and not isinstance(lazy._meta, np.ma.MaskedArray) and not any(map(math.isnan, lazy.shape)):
-        return _ArrayTaker(lazy)
-    return _Taker(lazy)
-
-
-def _array_of(array: xr.DataArray, coords: list[Any], values: list[Any]) -> xr.DataArray:
-    own = values[: len(values) - len(coords)]
-    computed = array.copy(deep=False, data=own[0]) if own else array
-    loaded = zip(coords, values[len(own) :], strict=True)
-    return computed.assign_coords({name: array.coords[name].variable.copy(data=value) for name, value in loaded})
-
-
-def _dataset_of(dataset: xr.Dataset, names: list[Any], values: list[Any]) -> xr.Dataset:
-    computed = {n: dataset.variables[n].copy(data=v) for n, v in zip(names, values, strict=True)}
-    coords = {name: variable for name, variable in computed.items() if name in dataset.coords}
-    return dataset.assign({n: v for n, v in computed.items() if n not in coords}).assign_coords(coords)
-
-
-def _nested(keys: Any, blocks: Mapping[Any, Any]) -> Any:
-    return [_nested(key, blocks) for key in keys] if isinstance(keys, list) else blocks[keys]
-
-
-def _submit(client: Any, takers: Sequence[_Taker]) -> dict[Any, Any]:
-    """Send the graph to the scheduler, and return the future of each block by its key."""
-    wanted = {key for taker in takers for key in taker.wanted()}
-    found: dict[Any, Any] = {}
-    for persisted in client.persist([taker.lazy for taker in takers]):
-        graph = ensure_dict(persisted.__dask_graph__())
-        found.update({key: graph[key] for key in wanted & graph.keys()})
-    return found
-
-
-def _receive(client: Any, futures: dict[Any, Any], takers: Sequence[_Taker], check: Callable[[], None]) -> None:
+def _receive(client: Any, sender: _Sender, takers: Sequence[Taker], check: Callable[[], None]) -> None:
     """Fetch each block when it is there, give it to whoever wants it, and let go of it."""
-    wanting: dict[Any, list[_Taker]] = {}
+    wanting: dict[Any, list[Taker]] = {}
     for taker in takers:
         for key in taker.wanted():
             wanting.setdefault(key, []).append(taker)
     done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    for future in futures.values():
-        future.add_done_callback(lambda future: done.put(future.key))
     while wanting:
         check()
+        for future in sender.send().values():
+            future.add_done_callback(lambda future: done.put(future.key))
         for keys in _batches(_ready(done), wanting):
-            for key, block in zip(keys, _fetched(client, [futures[key] for key in keys], check), strict=True):
+            futures = [sender.futures[key] for key in keys]
+            for key, block in zip(keys, _fetched(client, futures, check), strict=True):
                 for taker in wanting.pop(key):
                     taker.take(key, block)
-                futures.pop(key).release()
+                sender.let_go(key)
 
 
 def _ready(done: queue.SimpleQueue[Any]) -> list[Any]:
@@ -206,7 +172,7 @@ def _ready(done: queue.SimpleQueue[Any]) -> list[Any]:
     return keys
 
 
-def _batches(keys: Iterable[Any], wanting: Mapping[Any, Sequence[_Taker]]) -> Iterator[list[Any]]:
+def _batches(keys: Iterable[Any], wanting: Mapping[Any, Sequence[Taker]]) -> Iterator[list[Any]]:
     batch: list[Any] = []
     size = 0
     for key in keys:

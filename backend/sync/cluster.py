@@ -6,14 +6,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from backend.sync.blocks import Interrupted, TaskFailed, collect
+from backend.sync.blocks import Interrupted, Stream, TaskFailed, collect
 from backend.sync.deadline import Stopper
 from backend.sync.estimate import REMEDY
+from backend.sync.spool import Spool
 from backend.times import rfc3339
 from processes.errors import OpenEOError
 
@@ -47,7 +48,10 @@ class Progress:
 
 
 class Asked(Protocol):
-    """A synchronous request or a run of a batch job: `kind` is "request" or "job", `id` is of 1 to 64 characters."""
+    """A synchronous request or a run of a batch job: `kind` is "request" or "job", `id` is of 1 to 64 characters.
+
+    `about` are the ids by which lines of logs name it.
+    """
 
     @property
     def id(self) -> str: ...
@@ -57,13 +61,26 @@ class Asked(Protocol):
     def started(self) -> float: ...
     @property
     def kind(self) -> str: ...
+    @property
+    def about(self) -> dict[str, str]: ...
 
 
 class Cluster(Protocol):
     """Where lazy values are computed."""
 
-    def compute(self, asked: Asked, value: Any, deadline: Stopper) -> Any:
-        """Return `value` with everything lazy in it computed, each shared part once."""
+    def compute(
+        self,
+        asked: Asked,
+        value: Any,
+        deadline: Stopper,
+        nodes: Mapping[str, str] | None = None,
+        spool: Spool | None = None,
+    ) -> Any:
+        """Return `value` with everything lazy in it computed, each shared part once.
+
+        `nodes` are those that have made the parts of the graph, as of `processes.environment.Ledger`: for logs. Where
+        there is a `spool`, large arrays are kept in it, and come back as lazy ones that read from there.
+        """
         ...
 
     def listening(self, topic: str, hear: Callable[[dict[str, Any]], None]) -> contextlib.AbstractContextManager[None]:
@@ -75,7 +92,7 @@ class Cluster(Protocol):
         ...
 
     def notes(self, asked: Asked) -> list[dict[str, str]]:
-        """Return, once, what tasks had to say of themselves: messages with their level."""
+        """Return, once, what tasks have had to say of themselves so far: messages with their level."""
         ...
 
     def spent(self, asked: Asked) -> dict[str, float]:
@@ -113,9 +130,19 @@ class DaskCluster:
         self._failed = float("-inf")
         self._spent: dict[str, dict[str, float]] = {}
         self._notes: dict[str, list[dict[str, str]]] = {}
+        self._announced_ids: set[str] = set()
 
-    def compute(self, asked: Asked, value: Any, deadline: Stopper) -> Any:
+    def compute(
+        self,
+        asked: Asked,
+        value: Any,
+        deadline: Stopper,
+        nodes: Mapping[str, str] | None = None,
+        spool: Spool | None = None,
+    ) -> Any:
         """Compute `value` as one graph; on a timeout or when the client hangs up, its tasks are dropped.
+
+        The graph of a batch job is sent in parts, so that the workers hold a bounded part of its result.
 
         Raises
         ------
@@ -128,8 +155,9 @@ class DaskCluster:
         collections, repack = unpack_collections(value)
         if not collections:
             return value
-        with self._announced(asked) as client:
-            computed = _gather(client, collections, asked, deadline)
+        with self._announced(asked, nodes or {}) as client:
+            stream = self._stream(client, asked, spool) if asked.kind == "job" else None
+            computed = _gather(client, collections, asked, deadline, stream)
             with contextlib.suppress(OpenEOError):  # nice to know
                 self._spent[asked.id] = _call(client, "openeo_spent", request=asked.id)
         return repack(computed)[0]
@@ -152,8 +180,12 @@ class DaskCluster:
         return [Progress(**item) for item in _call(self._connected(), "openeo_progress", user=user, kind=kind)]
 
     def notes(self, asked: Asked) -> list[dict[str, str]]:
-        """Return what `udf.cluster.note` was told by the tasks, also where they failed."""
-        return self._notes.pop(asked.id, [])
+        """Return what `udf.cluster.note` was told by the tasks, while they run and after they have ended or failed."""
+        told = self._notes.pop(asked.id, [])
+        if asked.id in self._announced_ids:
+            with contextlib.suppress(OpenEOError):  # the computation itself will notice
+                told += _call(self._connected(), "openeo_notes", request=asked.id)
+        return told
 
     def spent(self, asked: Asked) -> dict[str, float]:
         """Return what the scheduler has added up, by the parts that `backend.sync.plugin.part_of` names."""
@@ -189,15 +221,21 @@ class DaskCluster:
                 self._client.close()
                 self._client = None
 
+    def _stream(self, client: Any, asked: Asked, spool: Spool | None) -> Stream:
+        expect = partial(_call, client, "openeo_expect", request=asked.id)
+        return Stream(self.threads, lambda keys: expect(keys=keys), spool)
+
     @contextlib.contextmanager
-    def _announced(self, asked: Asked) -> Iterator[Any]:
+    def _announced(self, asked: Asked, nodes: Mapping[str, str]) -> Iterator[Any]:
         """Have the scheduler count the tasks of a request as long as the block runs."""
         client = self._connected()
         about = {"request": asked.id, "user": asked.user, "started": asked.started, "kind": asked.kind}
-        _call(client, "openeo_begin", **about, sender=client.id)
+        _call(client, "openeo_begin", **about, sender=client.id, about=asked.about, nodes=dict(nodes))
+        self._announced_ids.add(asked.id)
         try:
             yield client
         finally:
+            self._announced_ids.discard(asked.id)
             with contextlib.suppress(OpenEOError):  # the scheduler is gone, and with it the entry
                 told = _call(client, "openeo_end", request=asked.id)
                 if told:
@@ -227,7 +265,7 @@ class DaskCluster:
 
 
 def _call(client: Any, operation: str, **arguments: Any) -> Any:
-    """Call one of the scheduler's handlers; those of `RequestsPlugin` are installed where they are missing.
+    """Call one of the scheduler's handlers; those of our plugins are installed where they are missing.
 
     They are missing after an operator's own scheduler was started or restarted; ours starts with them.
     """
@@ -245,11 +283,13 @@ def _call(client: Any, operation: str, **arguments: Any) -> Any:
         raise _busy() from None
 
 
-def _gather(client: Any, collections: Sequence[Any], asked: Asked, deadline: Stopper) -> Sequence[Any]:
+def _gather(
+    client: Any, collections: Sequence[Any], asked: Asked, deadline: Stopper, stream: Stream | None
+) -> Sequence[Any]:
     """Compute the collections as one graph, of whose blocks the scheduler learns that they are the request's."""
     try:
         announce = partial(_call, client, "openeo_watch", request=asked.id)
-        return collect(client, collections, lambda keys: announce(keys=keys), deadline.check)
+        return collect(client, collections, lambda keys: announce(keys=keys), deadline.check, stream)
     except TaskFailed as failed:
         raise (_of_task(failed.error, _memory_limits(client))) from failed.error
     except Interrupted as interrupted:

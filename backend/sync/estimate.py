@@ -22,6 +22,7 @@ from backend.settings import Settings
 from processes.errors import OpenEOError
 
 if TYPE_CHECKING:
+    from backend.results import ResultFormat
     from processes.sources import Catalog, CollectionSource, LoadRequest
 
 REMEDY = "Choose a smaller spatial extent, fewer dates or fewer bands."
@@ -31,7 +32,8 @@ REMEDY = "Choose a smaller spatial extent, fewer dates or fewer bands."
 class Estimate:
     """The cost of one request; `cells` and `bytes` of cubes in memory.
 
-    `pixels` are those of the largest cube that is loaded, `dates` how many there are in all of them.
+    `pixels` are those of the largest cube that is loaded, `dates` how many there are in all of them. `embeddings` count
+    by their work: one with quality as three.
     """
 
     loaded_cells: int
@@ -108,19 +110,27 @@ def check_estimate(cost: Estimate, settings: Settings) -> None:
     limits = (
         ("load {} of data", cost.loaded_bytes, settings.sync_bytes, _size),
         ("return {} of data", cost.result_bytes, settings.sync_result_bytes, _size),
-        ("compute {} embeddings (pixels x dates)", cost.embeddings, settings.sync_embeddings, _number),
+        (
+            "compute {} embeddings (pixels x dates, three for one with quality)",
+            cost.embeddings,
+            settings.sync_embeddings,
+            _number,
+        ),
         ("run {} Dask tasks", cost.tasks, settings.sync_tasks, _number),
     )
     _check("synchronous request", limits)
 
 
-def check_job(cost: Estimate, settings: Settings) -> None:
+def check_job(cost: Estimate, settings: Settings, form: ResultFormat) -> None:
     """Refuse what is too much for a batch job, which has time: only what must fit into memory at once counts."""
-    limits = (
-        ("return {} of data", cost.result_bytes, settings.job_result_bytes, _size),
-        ("run {} Dask tasks", cost.tasks, settings.job_tasks, _number),
-    )
-    _check("batch job", limits)
+    if not form.streams and cost.result_bytes > settings.job_result_bytes:
+        message = (
+            f"The process would return {_size(cost.result_bytes)} of data as {form.name}, which is put together in "
+            f"memory; a batch job may have {_size(settings.job_result_bytes)} (OPENEO_EMBED_JOB_RESULT_BYTES). "
+            f"Raster cubes that are saved as GTiff or netCDF have no such limit. {REMEDY}"
+        )
+        raise OpenEOError("ProcessGraphComplexity", message)
+    _check("batch job", [("run {} Dask tasks", cost.tasks, settings.job_tasks, _number)])
 
 
 def _check(kind: str, limits: Iterable[tuple[str, int, int, Callable[[float], str]]]) -> None:

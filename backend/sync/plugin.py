@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from udf.cluster import NOTES, offered, required
+from udf.cluster import ABOUT, NOTES, offered, required
 
 MOST_NOTES = 100
 
@@ -18,11 +19,22 @@ class _Entry:
     started: float
     client: str
     kind: str
+    about: dict[str, str]
+    nodes: dict[str, str]
     total: int = 0
     pending: set[Any] = field(default_factory=set)
     awaited: list[Any] = field(default_factory=list)
     notes: list[dict[str, str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def sign(self, tasks: Iterable[Any]) -> None:
+        """Have tasks carry whose they are, save those that are another request's already."""
+        signs: dict[str, dict[str, str]] = {}
+        for task in tasks:
+            if ABOUT not in (task.annotations or {}):
+                node = self.nodes.get(part_of(task.key), "")
+                sign = signs.setdefault(node, {**self.about, "node": node} if node else self.about)
+                task.annotations = {**(task.annotations or {}), ABOUT: sign}
 
 
 class RequestsPlugin(SchedulerPlugin):
@@ -45,13 +57,27 @@ class RequestsPlugin(SchedulerPlugin):
         self._scheduler = scheduler
         scheduler.handlers["openeo_begin"] = self.begin
         scheduler.handlers["openeo_watch"] = self.watch
+        scheduler.handlers["openeo_expect"] = self.expect
         scheduler.handlers["openeo_end"] = self.end
         scheduler.handlers["openeo_progress"] = self.progress
         scheduler.handlers["openeo_spent"] = self.spent
+        scheduler.handlers["openeo_notes"] = self.notes
 
-    def begin(self, request: str, user: str, started: float, kind: str, sender: str) -> None:
-        """Announce a request (or job) of `user` whose tasks the Dask client `sender` will send."""
-        self._entries[request] = _Entry(user, started, sender, kind)
+    def begin(
+        self,
+        request: str,
+        user: str,
+        started: float,
+        kind: str,
+        sender: str,
+        about: dict[str, str] | None = None,
+        nodes: dict[str, str] | None = None,
+    ) -> None:
+        """Announce a request (or job) of `user` whose tasks the Dask client `sender` will send.
+
+        Its tasks carry `about` and, of `nodes` by parts of the graph, their own: for the workers' logs.
+        """
+        self._entries[request] = _Entry(user, started, sender, kind, about or {}, nodes or {})
 
     def watch(self, request: str, keys: list[Any]) -> None:
         """Count the tasks of the blocks that a request waits for, now or when their graph arrives."""
@@ -60,10 +86,24 @@ class RequestsPlugin(SchedulerPlugin):
             entry.awaited = keys
             self._count(entry)
 
+    def expect(self, request: str, keys: list[Any]) -> None:
+        """Count these tasks, which a request will send in parts: what is to come is to be done, too."""
+        entry = self._entries.get(request)
+        if entry is not None:
+            entry.total, entry.pending = len(keys), set(keys)
+
     def end(self, request: str) -> list[dict[str, str]]:
-        """Forget a request, and return what its tasks had to say."""
+        """Forget a request, and return what its tasks had to say and nobody has asked for yet."""
         entry = self._entries.pop(request, None)
         return entry.notes if entry is not None else []
+
+    def notes(self, request: str) -> list[dict[str, str]]:
+        """Return, once, what the tasks of a request have had to say so far."""
+        entry = self._entries.get(request)
+        if entry is None:
+            return []
+        told, entry.notes = entry.notes, []
+        return told
 
     def spent(self, request: str) -> dict[str, float]:
         """Return how many seconds of the workers' threads each part of a request's graph took; see `part_of`."""
@@ -79,7 +119,7 @@ class RequestsPlugin(SchedulerPlugin):
         ]
 
     def update_graph(self, scheduler: Any, *, tasks: Any, **kwargs: Any) -> None:
-        """Say which workers new tasks are for, and count the tasks of requests that waited for this graph."""
+        """Say which workers and whose new tasks are, and count the tasks of requests that waited for this graph."""
         there = offered(worker.resources for worker in scheduler.workers.values())
         for key in tasks if there else ():
             task = scheduler.tasks[key]
@@ -88,6 +128,7 @@ class RequestsPlugin(SchedulerPlugin):
         for entry in self._entries.values():
             if entry.awaited:
                 self._count(entry)
+            entry.sign(scheduler.tasks[key] for key in tasks if key in entry.pending)
 
     def log_event(self, topic: str, msg: Any) -> None:
         """Keep what a task says for the requests that wait for it."""

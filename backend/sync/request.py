@@ -24,6 +24,11 @@ class SyncRequest:
     kind: str = "request"
     warnings: tuple[str, ...] = ()
 
+    @property
+    def about(self) -> dict[str, str]:
+        """What lines of logs call it."""
+        return {self.kind: self.id}
+
 
 def read_request(body: Mapping[str, Any], identifier: str, user: str) -> SyncRequest:
     """Parse the body of `POST /result`; OpenEOErrors as of `backend.parsing.parse`."""

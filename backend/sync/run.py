@@ -19,12 +19,15 @@ from backend.files.quota import ModelsWithin
 from backend.jobs.reading import ResultsOf
 from backend.metrics.accounting import by_process, measured
 from backend.results import ResultFormat, default_format, find_format
+from backend.sync import spool as spools
 from backend.sync.deadline import Deadline, Stopper
 from backend.sync.estimate import Estimate, MeteredCatalog, check_estimate, estimate
 from backend.sync.request import SyncRequest
+from backend.sync.spool import Spool
 from processes.environment import Environment, Ledger
 from processes.errors import OpenEOError
 from processes.save import SaveRequest
+from udf.telling import Heard
 
 if TYPE_CHECKING:
     from backend.context import Context, Services
@@ -50,6 +53,11 @@ class Prepared:
     def data(self) -> Any:
         """The lazy values."""
         return self.request.data
+
+    @property
+    def spooled(self) -> bool:
+        """Whether the values are better kept in a file than in memory."""
+        return self.form.streams and self.cost.result_bytes > spools.SPOOL_BYTES
 
     def write(self, computed: Any, path: Path) -> Any:
         """Write what `data` was computed to, and return what was written."""
@@ -111,12 +119,23 @@ def account(services: Services, asked: Asked, cost: Estimate, ledger: Ledger) ->
     return seconds
 
 
-def compute(services: Services, asked: Asked, prepared: Prepared, ledger: Ledger, deadline: Stopper) -> Any:
-    """Return the computed values; what tasks and users' code say on the workers goes into `ledger`."""
+def compute(
+    services: Services,
+    asked: Asked,
+    prepared: Prepared,
+    ledger: Ledger,
+    deadline: Stopper,
+    file: IO[bytes] | None = None,
+) -> Any:
+    """Return the computed values; what tasks and users' code say on the workers goes into `ledger`.
+
+    Where there is a `file`, large arrays are kept in it, and are lazy ones that read from there.
+    """
     cluster = services.cluster
+    kept = {} if file is None else {"spool": Spool(file)}
     try:
-        with cluster.listening(ledger.topic, ledger.say) if ledger.runs_code else contextlib.nullcontext():
-            return cluster.compute(asked, prepared.data, deadline)
+        with cluster.listening(ledger.topic, Heard(ledger.say)) if ledger.runs_code else contextlib.nullcontext():
+            return cluster.compute(asked, prepared.data, deadline, ledger.nodes, **kept)
     finally:
         for message in cluster.notes(asked):
             ledger.say(message)

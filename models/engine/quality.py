@@ -79,10 +79,21 @@ def reconstruction_error(model: TwoStageModel, cubes: Cubes, windows: WindowList
 
 def decoded_centre(model: TwoStageModel, modality: str, windows: WindowList, embedding: Numbers) -> Numbers:
     """What a sensor's decoder makes of embeddings at the centre pixel and date, (n, channels)."""
+    return _decoded(model, modality, windows, embedding, model.heads[modality])
+
+
+def decoded_bottleneck(model: TwoStageModel, modality: str, windows: WindowList, bottleneck: Numbers) -> Numbers:
+    """What a sensor's decoder makes of its own encoder's numbers at the centre pixel and date, (n, channels)."""
+    return _decoded(model, modality, windows, bottleneck, torch.nn.Identity())
+
+
+def _decoded(
+    model: TwoStageModel, modality: str, windows: WindowList, given: Numbers, to_bottleneck: torch.nn.Module
+) -> Numbers:
     device = model.device
     decoder, context = model.decoder(modality), model.encoder(modality).context
     gaps = torch.from_numpy(windows.gaps[modality])
-    numbers = torch.from_numpy(np.ascontiguousarray(embedding))
+    numbers = torch.from_numpy(np.ascontiguousarray(given))
     size = BATCH.get(device.type, BATCH["cpu"])
     parts: list[Tensor] = [torch.empty(0, decoder.frame.refine2.out_channels)]
     # On GPUs torch lets convolutions round their inputs to 10 bits unless told not to.
@@ -90,7 +101,7 @@ def decoded_centre(model: TwoStageModel, modality: str, windows: WindowList, emb
         folded = FoldedDecoder(decoder.frame)
         for begin in range(0, len(windows), size):
             part = slice(begin, begin + size)
-            z = model.heads[modality](numbers[part].to(device))
+            z = to_bottleneck(numbers[part].to(device))
             vectors = decoder.vectors(z, gaps[part].to(device), context)
             parts.append(folded.centre(vectors[:, CENTRE]).cpu())
     return np.asarray(torch.cat(parts).numpy(), np.float32)

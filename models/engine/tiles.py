@@ -13,8 +13,10 @@ from models.network.frame_encoder import FRAME_VECTOR, WIDTH
 
 LARGEST, SMALLEST = {"cpu": 64, "cuda": 128}, 8  # pixels on a side; beyond, halos are too few to gain much
 STEP = 8
-SHARE = 0.25  # of what is free: others compute here, too
-MOST = 4 << 30  # bytes; a tile of the largest side needs less
+SHARE = {"cpu": 0.25, "cuda": 0.5}  # of what is free: others compute here, too, on a processor more than on a GPU
+MOST = {"cpu": 4 << 30, "cuda": 6 << 30}  # bytes; a tile of the largest side needs less
+SCRATCH = 1 << 30  # bytes of a GPU that one step after the other uses, whatever the tile
+PREPARED = {"cpu": 5, "cuda": 50}  # bytes of a value of a cube while it is prepared: on a GPU all at once, in float64
 WINDOW = 1000  # bytes of a listed window: its frames, gaps, slots and vectors' days
 NO_LIMIT = 1 << 30
 
@@ -33,22 +35,26 @@ def tile_side(device: torch.device, dates: int, channels: int, memory: int | Non
     memory : int or None
         Bytes to make do with; by default a share of what is free.
     """
-    budget = memory or min(int(SHARE * free_memory(device)), MOST)
-    side = LARGEST.get(device.type, LARGEST["cpu"])
-    while side > SMALLEST and bytes_of(side, dates, channels) > budget:
+    kind = "cuda" if device.type == "cuda" else "cpu"
+    budget = memory or min(int(SHARE[kind] * free_memory(device)), MOST[kind])
+    side = LARGEST[kind]
+    while side > SMALLEST and bytes_of(side, dates, channels, kind) > budget:
         side -= STEP
     return side
 
 
-def bytes_of(side: int, dates: int, channels: int) -> int:
-    """An upper bound of what a tile needs beside the cubes themselves, for two frames' rules and any clouds."""
+def bytes_of(side: int, dates: int, channels: int, kind: str = "cpu") -> int:
+    """An upper bound of what a tile needs beside the cubes themselves, for two frames' rules and any clouds.
+
+    `kind` is "cpu" or "cuda". Of a GPU's memory windows take none: their list stays with the processor.
+    """
     around = (side + 2 * EDGE) ** 2
     width = -(-WIDTH // 32) * 32  # compiled kernels pad
     maps = around * 4 * width * (2 * KINDS**2 + 9 + 1)
     # Every open window may own its vectors: eleven windows of a pixel are open at a time.
     vectors = side**2 * 4 * FRAME_VECTOR * FRAMES**2
-    prepared = around * dates * (4 * channels + channels + 24)
-    return maps + vectors + prepared + side**2 * dates * WINDOW
+    prepared = around * dates * (PREPARED[kind] * channels + 24)
+    return maps + vectors + prepared + (SCRATCH if kind == "cuda" else side**2 * dates * WINDOW)
 
 
 def free_memory(device: torch.device) -> int:

@@ -5,20 +5,25 @@ question a module: `reconstruction` (what is kept), `tasks` (what can be told fr
 space and time).
 """
 
+from models.evaluation.encoding import Encoded, encode, take_samples, thinned, windows_of
 from models.evaluation.reconstruction import reconstruction_errors
-from models.evaluation.samples import Samples, Site, take_samples
+from models.evaluation.samples import Samples, Site, TaskError
 from models.evaluation.structure import coherence, smoothness
-from models.evaluation.tasks import TaskError, land_cover_by_date, land_cover_by_year, productivity
+from models.evaluation.tasks import land_cover_by_date, land_cover_by_year, productivity
 
 __all__ = [
+    "Encoded",
     "Samples",
     "Site",
     "TaskError",
     "coherence",
+    "encode",
     "land_cover_by_date",
     "land_cover_by_year",
     "productivity",
     "reconstruction_errors",
     "smoothness",
     "take_samples",
+    "thinned",
+    "windows_of",
 ]

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.evaluation.encoding import PAIR, encode, take_samples, thinned, windows_of
 from models.evaluation.features import KINDS, learn_features
 from models.evaluation.reconstruction import reconstruction_errors
-from models.evaluation.samples import Samples, Site, take_samples
+from models.evaluation.samples import Samples, Site, TaskError
 from models.evaluation.structure import coherence, smoothness
-from models.evaluation.tasks import TaskError, land_cover_by_date, land_cover_by_year, productivity
+from models.evaluation.tasks import land_cover_by_date, land_cover_by_year, productivity
 from models.network import TwoStageModel
 
 Results = dict[str, Any]
@@ -32,27 +33,54 @@ UNJUDGED = {"inside", "across", "change"}  # parts of a ratio, and what also hol
 
 
 def evaluate(
-    model: TwoStageModel, sites: Sequence[Site], pixels: int = 24, progress: Progress | None = None
+    model: TwoStageModel,
+    sites: Sequence[Site],
+    most: int = 40_000,
+    decoded: int = 2000,
+    progress: Progress | None = None,
 ) -> tuple[Results, list[Samples]]:
     """Put all questions to a model at `sites`, which are one kind of place: simulated scenes, or one real site.
+
+    Parameters
+    ----------
+    most : int
+        Embeddings to compute at most, of all sites together; of more, pixels are sampled: see `thinned`.
+    decoded : int
+        Windows to reconstruct, drawn from those embedded.
 
     Returns
     -------
     results : dict
-        ``samples``, ``sites``, ``reconstruction`` and one entry for each of `TITLES`; a task that the sites cannot
-        answer has the reason, a text, in the numbers' place.
+        ``samples``, ``available`` and ``step`` (of the sampling), ``sites``, ``reconstruction`` and one entry for each
+        of `TITLES`; a task that the sites cannot answer has the reason, a text, in the numbers' place.
     samples : list of Samples
         What they were computed from, site by site.
     """
-    samples = []
-    for i, site in enumerate(sites):
+    everything = [windows_of(model, site) for site in sites]
+    windows, step = thinned(everything, most)
+    encoded = []
+    for i, (site, own) in enumerate(zip(sites, windows, strict=True)):
 
         def report(done: int, total: int, share: float = i / len(sites)) -> None:
             if progress:
                 progress("embedding", int(1000 * (share + done / max(total, 1) / len(sites))), 1000)
 
-        samples.append(take_samples(model, site, report))
-    results: Results = {"sites": [s.name for s in sites], "samples": sum(map(len, samples))}
+        encoded.append(encode(model, site, own, report))
+    samples = [take_samples(model, e) for e in encoded]
+    results: Results = {
+        "sites": [s.name for s in sites],
+        "samples": sum(map(len, samples)),
+        "available": sum(map(len, everything)),
+        "step": step,
+        **_answers(samples, progress),
+    }
+    if progress:
+        progress("reconstruction", len(TITLES), len(TITLES) + 1)
+    results["reconstruction"] = reconstruction_errors(model, encoded, decoded)
+    return results, samples
+
+
+def _answers(samples: Sequence[Samples], progress: Progress | None) -> Results:
     tasks: dict[str, Callable[[Sequence[Samples]], Any]] = {
         "land_cover_by_date": land_cover_by_date,
         "land_cover_by_year": land_cover_by_year,
@@ -60,23 +88,21 @@ def evaluate(
         "smoothness": smoothness,
         "coherence": coherence,
     }
+    answers: Results = {}
     for number, (name, task) in enumerate(tasks.items()):
         if progress:
             progress(TITLES[name], number, len(tasks) + 1)
         try:
-            results[name] = task(samples)
+            answers[name] = task(samples)
         except TaskError as error:
-            results[name] = str(error)
-    if progress:
-        progress("reconstruction", len(tasks), len(tasks) + 1)
-    results["reconstruction"] = reconstruction_errors(model, sites, pixels)
-    return results, samples
+            answers[name] = str(error)
+    return answers
 
 
 def to_markdown(results: Mapping[str, Any]) -> list[str]:
     """The lines of the tables, with a sentence for each question that the embeddings do not win."""
     lines = [
-        f"{results['samples']} pixels and dates with an embedding; {', '.join(results['sites'])}.",
+        f"{', '.join(results['sites'])}. {_sampled(results)}",
         "",
         "| question | | embedding | bands of the same moment | as many principal components of the bands |",
         "|---|---|---:|---:|---:|",
@@ -92,28 +118,45 @@ def to_markdown(results: Mapping[str, Any]) -> list[str]:
     return [*lines, "", *_honest(results), "", *_reconstruction(results["reconstruction"])]
 
 
+def _sampled(results: Mapping[str, Any]) -> str:
+    """Say how many embeddings the numbers are from."""
+    pixels = f"{PAIR} x {PAIR} pixels in every {results['step']} x {results['step']}"
+    whole = "all of them" if results["step"] == PAIR else f"a sample, {pixels} on all their dates"
+    return (
+        f"{results['available']} pixels and dates can be embedded; the numbers are from {whole} "
+        f"({results['samples']} where no band is missing at the pixel)."
+    )
+
+
 def _bold(answer: Mapping[str, Mapping[str, float]], kind: str, measure: str) -> str:
     value = f"{answer[kind][measure]:.3f}"
     return f"**{value}**" if measure not in UNJUDGED and _best(answer, measure) == kind else value
 
 
-def _best(answer: Mapping[str, Mapping[str, float]], measure: str) -> str:
+def _best(answer: Mapping[str, Mapping[str, float]], measure: str) -> str | None:
+    """The best kind of features; None where there is nothing to compare."""
+    known = [kind for kind in KINDS if np.isfinite(answer[kind][measure])]
     choose = max if measure in HIGHER else min
-    return choose(KINDS, key=lambda kind: answer[kind][measure])
+    return choose(known, key=lambda kind: answer[kind][measure]) if len(known) == len(KINDS) else None
 
 
 def _honest(results: Mapping[str, Any]) -> list[str]:
-    """Say where a simple baseline is better."""
-    lost = [
-        f"{title} ({measure.replace('_', ' ')}: {answer[best][measure]:.3f} against {answer['embedding'][measure]:.3f})"
-        for name, title in TITLES.items()
-        if not isinstance(answer := results[name], str)
-        for measure in answer["embedding"]
-        if measure not in UNJUDGED and (best := _best(answer, measure)) != "embedding"
-    ]
+    """Say where a simple baseline is better, from the numbers."""
+    lost, asked = [], 0
+    for name, title in TITLES.items():
+        answer = results[name]
+        for measure in () if isinstance(answer, str) else answer["embedding"]:
+            best = None if measure in UNJUDGED else _best(answer, measure)
+            asked += best is not None
+            if best not in (None, "embedding"):
+                ours, theirs = (answer[kind][measure] for kind in ("embedding", best))
+                lost.append(f"{title} ({measure.replace('_', ' ')}: {theirs:.3f} against {ours:.3f})")
     if not lost:
-        return ["The embeddings are best at all of it."]
-    return [f"Simple baselines, the bands themselves or their principal components, are better at: {'; '.join(lost)}."]
+        return [f"The embeddings are best in all {asked} comparisons." if asked else "Nothing could be compared."]
+    return [
+        f"Simple baselines, the bands themselves or their principal components, are better in {len(lost)} of {asked} "
+        f"comparisons: {'; '.join(lost)}."
+    ]
 
 
 def _reconstruction(errors: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -129,7 +172,7 @@ def _reconstruction(errors: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[s
 
 
 def draw_figure(file: Path, title: str, results: Mapping[str, Any], samples: Sequence[Samples]) -> None:
-    """Draw the comparison as bars, and one date of the first site as a map and one pixel as series, to a PNG file."""
+    """Draw a PNG file: the comparison and the errors of reconstruction as bars, a date as maps, a pixel as series."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 8), layout="constrained")
@@ -145,11 +188,13 @@ def draw_figure(file: Path, title: str, results: Mapping[str, Any], samples: Seq
         for measure in measures
     ]
     grid = figure.add_gridspec(2, 3)
-    _draw_bars(figure.add_subplot(grid[0, :]), results, bars)
+    _draw_bars(figure.add_subplot(grid[0, :2]), results, bars)
+    _draw_errors(figure.add_subplot(grid[0, 2]), results["reconstruction"])
     for column, (kind, label) in enumerate((("bands", "the bands"), ("embedding", "the embedding"))):
         axes = figure.add_subplot(grid[1, column])
-        axes.imshow(_map(samples[0], kind))
-        axes.set_title(f"Three principal components of {label}", fontsize=9)
+        picture, date = _map(samples[0], kind)
+        axes.imshow(picture)
+        axes.set_title(f"Three principal components of {label}, {date}", fontsize=9)
         axes.set_axis_off()
     _draw_series(figure.add_subplot(grid[1, 2]), samples[0])
     figure.savefig(file, dpi=110)
@@ -159,15 +204,32 @@ def _draw_bars(axes: Any, results: Mapping[str, Any], bars: Sequence[tuple[str, 
     for i, kind in enumerate(KINDS):
         heights = [results[name][kind][measure] for name, measure in bars]
         axes.bar(np.arange(len(bars)) + 0.27 * (i - 1), heights, 0.25, label=kind)
-    labels = [f"{name.replace('_', ' ')}\n{measure.replace('_', ' ')}" for name, measure in bars]
+    labels = [
+        f"{name.replace('_', ' ').replace(' by', chr(10) + 'by')}\n{measure.replace('_', ' ')}"
+        for name, measure in bars
+    ]
     axes.set_xticks(np.arange(len(bars)), labels, fontsize=8)
-    axes.set_ylim(bottom=0)
-    axes.legend(title="balanced accuracy, or R²", fontsize=8)
+    axes.set_ylim(0, 1.15)  # both end at 1; room for the legend
+    axes.set_title("Balanced accuracy, or R²", fontsize=9)
+    axes.legend(fontsize=8, ncols=len(KINDS), loc="upper center")
     axes.grid(axis="y", alpha=0.3)
 
 
-def _map(samples: Samples, kind: str) -> NDArray[np.float64]:
-    """The date with most embeddings as a picture (y, x, 3), 0 to 1, NaN where there is none."""
+def _draw_errors(axes: Any, reconstruction: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    rows = [row for modality in reconstruction.values() for row in modality if row["by"] == "band"]
+    places = np.arange(len(rows))
+    for i, kind in enumerate(("stage1", "fusion", "constant")):
+        axes.bar(places + 0.27 * (i - 1), [row[kind] for row in rows], 0.25, label=kind)
+    axes.set_yscale("log")
+    axes.set_xticks(places, [row["of"] for row in rows], fontsize=7, rotation=60)
+    axes.set_title("Mean absolute error of the centre pixel given back", fontsize=9)
+    axes.set_ylim(top=3 * axes.get_ylim()[1])
+    axes.legend(fontsize=7, ncols=3, loc="upper center")
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _map(samples: Samples, kind: str) -> tuple[NDArray[np.float64], str]:
+    """The date with most embeddings as a picture (y, x, 3), 0 to 1, NaN where there is none; and that date."""
     from sklearn.decomposition import PCA
 
     dates, counts = np.unique(samples.time, return_counts=True)
@@ -177,8 +239,8 @@ def _map(samples: Samples, kind: str) -> NDArray[np.float64]:
     picture = np.full((*samples.site.land_cover.shape, 3), np.nan)
     picture[samples.row[rows], samples.column[rows]] = np.clip((values - low) / np.maximum(high - low, 1e-9), 0, 1)
     seen = np.asarray(np.isfinite(picture[..., 0]))
-    rows_seen, columns_seen = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-    return picture[rows_seen[0] : rows_seen[-1] + 1, columns_seen[0] : columns_seen[-1] + 1]
+    date = str(dates[counts.argmax()].astype("datetime64[D]"))
+    return picture[seen.any(1)][:, seen.any(0)], date  # without the rows and columns that are not sampled
 
 
 def _draw_series(axes: Any, samples: Samples) -> None:

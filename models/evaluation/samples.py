@@ -1,23 +1,21 @@
-"""Sites, and the pixels and dates of them that have an embedding, with the bands of the same moment beside it."""
+"""Sites, and pixels and dates of them with their embeddings and the bands of the same moment."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.embed import Embedder, list_windows
-from models.frames import EDGE, FRAMES, WindowList
-from models.frames.windows import NONE
-from models.network import TwoStageModel
-
 NO_CLASS = -1
-MIDDLE = FRAMES // 2
 
 Table = NDArray[np.float32]
 Numbers = NDArray[np.int64]
+
+
+class TaskError(ValueError):
+    """The sites do not hold what a question needs; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -90,33 +88,3 @@ class Samples:
     def pixel(self) -> Numbers:
         """A number for each sample's pixel, (n,)."""
         return np.asarray(self.row * self.site.land_cover.shape[1] + self.column)
-
-
-def take_samples(
-    model: TwoStageModel, site: Site, progress: Callable[[int, int], None] | None = None, engine: Embedder | None = None
-) -> Samples:
-    """Embed a whole site by the rule `local` and line up the bands of the same pixels and dates."""
-    reference = model.card.reference
-    out = (engine or Embedder(model)).embed(site.cubes, site.times, "local", progress=progress)
-    windows = windows_of(model, site)
-    row, column, bands = windows.row + EDGE, windows.column + EDGE, _bands(model, site, windows)
-    dates = windows.frames[reference][:, MIDDLE]
-    embedding = out[:, dates, row, column].T
-    kept = np.flatnonzero(np.isfinite(embedding).all(1) & np.isfinite(bands).all(1))
-    kept = kept[np.lexsort((dates[kept], column[kept], row[kept]))]
-    return Samples(site, embedding[kept], bands[kept], row[kept], column[kept], site.times[reference][dates[kept]])
-
-
-def windows_of(model: TwoStageModel, site: Site) -> WindowList:
-    """The windows of a site by the rule `local` that lack no sensor: only they can be compared with bands."""
-    wanted = np.ones(len(site.times[model.card.reference]), bool)
-    windows = list_windows(model, site.cubes, site.times, "local", wanted)
-    complete = np.all([frames[:, 0] != NONE for frames in windows.frames.values()], axis=0)
-    return windows.take(np.flatnonzero(complete))
-
-
-def _bands(model: TwoStageModel, site: Site, windows: WindowList) -> Table:
-    row, column = windows.row + EDGE, windows.column + EDGE
-    middle = {m.id: windows.frames[m.id][:, MIDDLE] for m in model.card.modalities}
-    values = [site.cubes[m.id][:, middle[m.id], row, column].T for m in model.card.modalities]
-    return np.concatenate(values, axis=1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.evaluation.features import KINDS, learn_features
-from models.evaluation.samples import NO_CLASS, Numbers, Samples, Table
+from models.evaluation.samples import NO_CLASS, Numbers, Samples, Table, TaskError
 
 LONGEST = 20  # days from the first to the third of three dates
 SHORTEST_STEP = 6  # days: two dates at most so far apart count as neighbours
@@ -45,6 +45,11 @@ def coherence(sites: Sequence[Samples]) -> dict[str, dict[str, float]]:
     dict
         By kind of features: ``inside`` and ``across``, root mean square distance of neighbours in standard deviations,
         and their ``ratio`` across / inside: the larger, the clearer fields stand out.
+
+    Raises
+    ------
+    TaskError
+        There are no such neighbours.
     """
     results = {}
     for kind in KINDS:
@@ -59,6 +64,8 @@ def coherence(sites: Sequence[Samples]) -> dict[str, dict[str, float]]:
             same = field[first[known]] == field[second[known]]
             inside.append(difference[same])
             across.append(difference[~same])
+        if not sum(map(len, inside)) or not sum(map(len, across)):
+            raise TaskError("no two neighbouring pixels with embeddings lie in one field, or none in two")
         a, b = _rms(inside), _rms(across)
         results[kind] = {"inside": a, "across": b, "ratio": b / a if a else float("inf")}
     return results

@@ -19,7 +19,7 @@ from sklearn.metrics import balanced_accuracy_score, r2_score, root_mean_squared
 from sklearn.model_selection import StratifiedGroupKFold
 
 from models.evaluation.features import KINDS, FeatureMaker, learn_features
-from models.evaluation.samples import NO_CLASS, Numbers, Samples, Table
+from models.evaluation.samples import NO_CLASS, Numbers, Samples, Table, TaskError
 
 MOST = 4000  # samples to learn from, and as many to test with
 FOLDS = 4
@@ -27,10 +27,6 @@ FEWEST_FIELDS = 2  # of a class, so that it can be learnt from one field and tes
 DAY = np.timedelta64(1, "D")
 WINDOW_DAYS, STEP_DAYS = 90, 10  # Peters et al. 2026 regress daily production on embeddings of the 90 days before
 SEASON_DAYS = 91
-
-
-class TaskError(ValueError):
-    """The sites do not hold what a task needs; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def land_cover_by_date(sites: Sequence[Samples], seed: int = 0) -> dict[str, dic
     Raises
     ------
     TaskError
-        Fewer than two classes with two fields each.
+        Fewer than two classes with two fields each, or that are both in what is learnt from and in what is tested.
     """
     return _classify(sites, lambda maker, samples: maker(samples), _rows_of_dates, seed)
 
@@ -108,6 +104,8 @@ def _classify(
     groups = _groups(sites, first)
     usable = _usable(classes, groups)
     splits = list(_splits(sites, first, classes, groups, usable, seed))
+    if any(len(np.unique(classes[part])) < 2 for split in splits for part in (split.learn, split.test)):
+        raise TaskError("the sites, or fields, to learn from and to test with have fewer than two classes in common")
     results = {}
     for kind in KINDS:
         scores: dict[str, list[float]] = {"linear": [], "forest": []}

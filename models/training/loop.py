@@ -114,9 +114,9 @@ class Loop(L.LightningModule):
     def _bad(self, batch: WindowBatch, loss: float) -> TrainingError:
         save_file(batch.to("cpu").tensors(), self.folder / BAD_BATCH)
         return TrainingError(
-            f"The loss is {loss} at step {self.global_step}; the batch is saved in {self.folder / BAD_BATCH}. Lower "
-            "the rate, or look for values in the cubes that are not what the modality's preprocessing expects; "
-            "training can go on from the last checkpoint with --resume"
+            f"The loss is {loss} at step {self.global_step}; the batch is saved in {self.folder / BAD_BATCH}. Either "
+            "the rate is too high: begin a new run with a lower --rate; or the cubes hold values that are not what the "
+            "modality's preprocessing expects: mend them, then --resume goes on from the last checkpoint"
         )
 
 

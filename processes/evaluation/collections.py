@@ -43,7 +43,8 @@ def labelled_site(card: ModelCard, folder: Path, labels: Path | None, variable: 
         if not (np.array_equal(cube.x, reference.x) and np.array_equal(cube.y, reference.y)):
             raise ValueError(f"the collection of {m} in {folder} is on another grid than that of {card.reference}")
     known = _labels(labels, variable, reference) if labels else np.full(reference.shape[2:], nothing)
-    land_cover = np.where(known == nothing, NO_CLASS, known).astype(np.int64)
+    known = known.astype(np.int64)  # before -1 goes in: labels are often unsigned
+    land_cover = np.where(known == nothing, NO_CLASS, known)
     return Site(
         name=folder.name,
         cubes={m.id: _prepared(m, loaded[m.id]) for m in card.modalities},

@@ -92,7 +92,7 @@ class _Evaluator:
                 call.env.stop()
                 value = call.values[key, halo] = self._node(call, key, halo)
                 if not call.stack and not call.is_callback:  # what is within counts for the process that it is part of
-                    call.env.ledger.trace(call.graph.nodes[key].process_id, value)
+                    call.env.ledger.trace(call.graph.nodes[key].process_id, value, key)
 
     def _spend(self) -> None:
         self._left -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 import dask
 
 from models.folders import ModelNotFound
+from models.mlm import MLM
 from processes.environment import Environment
 from processes.errors import OpenEOError, invalid
 from processes.machine_learning._skops import from_bytes, to_bytes
@@ -21,6 +23,7 @@ from processes.machine_learning.store import MODEL_FILE, ModelStore, new_id
 from processes.save import Attachment, SaveRequest
 
 SAVE, LOAD = "save_ml_model", "load_ml_model"
+LARGEST_ITEM = 4 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -90,17 +93,18 @@ def load_ml_model(uri: str, *, env: Environment) -> FittedModel | ModelHandle:
     Parameters
     ----------
     uri : str
-        The id of a saved model, or the name of an embedding model.
+        The id of a saved model, the URL of the results of the batch job that saved it, or the name of an embedding
+        model.
 
     Raises
     ------
     OpenEOError
-        ModelNotFound lists ids and names; ProcessParameterInvalid for a URL; StorageFailure (while computing) when
-        the file is damaged.
+        ModelNotFound lists ids and names; ProcessParameterInvalid for any other URL; StorageFailure (while computing)
+        when the file is damaged.
     """
-    if not isinstance(uri, str) or not uri.strip() or "://" in uri:
-        reason = "models are loaded by the id of a saved model, or by a model's name, not from URLs"
-        raise invalid("uri", LOAD, f"{str(uri)[:100]!r} is neither: {reason}")
+    if not isinstance(uri, str) or not uri.strip():
+        raise invalid("uri", LOAD, f"{str(uri)[:100]!r} is neither the id of a saved model nor a model's name")
+    uri = _saved_by_job(uri, env) if "://" in uri else uri
     stored = env.ml_models.find(uri) if env.ml_models is not None else None
     if stored is not None:
         load = dask.delayed(read_estimator, pure=True)
@@ -111,6 +115,37 @@ def load_ml_model(uri: str, *, env: Environment) -> FittedModel | ModelHandle:
         ids = ", ".join(env.ml_models.ids()) if env.ml_models is not None else ""
         raise OpenEOError("ModelNotFound", f"{error} Models that you saved: {ids or 'none'}.") from error
     return ModelHandle(uri)
+
+
+def _saved_by_job(url: str, env: Environment) -> str:
+    """Return the id of the model that a batch job saved; the URL is that of its results, or of the model's Item there.
+
+    Nothing is fetched. Models of other servers are not taken: an estimator's file is code in disguise, and an
+    embedding model is the operator's to bring in, who looks at where it comes from.
+    """
+    results = env.results.at(url) if env.results is not None else None
+    if results is None:
+        reason = (
+            "it is no URL of results of this back-end that you may read. Models are not loaded from other servers; the "
+            "operator brings an embedding model in with `openeo-embed model import`"
+        )
+        raise invalid("uri", LOAD, f"{url[:100]!r} names no model: {reason}")
+    for name, about in results.assets.items():
+        if "json" in str(about.get("type", "")):
+            with results.open(name) as file:
+                id = _id_of_item(file.read(LARGEST_ITEM))
+            if id is not None:
+                return id
+    raise invalid("uri", LOAD, f"the batch job of {url[:100]!r} has saved no model")
+
+
+def _id_of_item(content: bytes) -> str | None:
+    """The id of a model's STAC Item; None where it is something else."""
+    try:
+        item = json.loads(content)
+        return str(item["id"]) if MLM in item["stac_extensions"] else None
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return None
 
 
 def pack(estimator: Any) -> PackedModel:

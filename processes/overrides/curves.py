@@ -14,7 +14,6 @@ from dask._task_spec import convert_legacy_graph
 from dask.core import flatten
 from dask.order import order
 from numpy.typing import NDArray
-from scipy.optimize import leastsq
 
 from processes.errors import OpenEOError, invalid
 from processes.graph import Callback
@@ -181,6 +180,8 @@ class _Fit:
 
     def _one(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the parameters for one array, NaN where there are none."""
+        from scipy.optimize import leastsq  # takes a while, and most requests fit nothing
+
         nothing = np.full(len(self.guess), np.nan)
         valid = ~np.isnan(y)
         if valid.sum() < len(self.guess) or not (self.ignore_nodata or valid.all()):

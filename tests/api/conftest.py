@@ -13,7 +13,7 @@ import torch
 
 from models.store import save_model
 from processes.simulation import SceneSpec, write_archive
-from tests.backend.server import Server, run_command, serving
+from tests.backend.server import Server, run_command, run_inside, serving
 from tests.golden.seeded import seeded_model
 
 SIZE = 48
@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     added = run_command("catalog", "add", folder / "archive", "--data", folder)
     assert added.returncode == 0, added.stderr
     name, password = USER
-    added = run_command("user", "add", name, "--password-stdin", "--data", folder, stdin=password + "\n")
+    added = run_inside("user", "add", name, "--password-stdin", "--data", folder, stdin=password + "\n")
     assert added.returncode == 0, added.stderr
     model = seeded_model()
     (folder / "models").mkdir()

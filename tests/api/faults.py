@@ -1,10 +1,11 @@
-"""Faults that tests bring about: a disk without room, a connection that breaks."""
+"""Faults that tests bring about: a disk without room, a locked database, a connection that breaks."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -44,6 +45,18 @@ def filled(folder: Path) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep everybody else from writing to an SQLite database for the length of the block."""
+    keeper = sqlite3.connect(path, isolation_level=None, timeout=30)
+    try:
+        keeper.execute("BEGIN EXCLUSIVE")
+        yield
+        keeper.execute("ROLLBACK")
+    finally:
+        keeper.close()
 
 
 class Proxy:

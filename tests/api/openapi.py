@@ -24,6 +24,7 @@ class OpenApi:
         self.statuses: dict[str, int] = facts["errors"]
         resource = Resource.from_contents(self._document, default_specification=DRAFT4)
         self._registry = Registry().with_resource(NAME, resource)
+        self._told: dict[tuple[str, str], list[str]] = {}
 
     def faults(self, value: Any, method: str, path: str, status: int = 200) -> list[str]:
         """Return what is wrong with the JSON answer to an operation."""
@@ -51,9 +52,12 @@ class OpenApi:
 
     def _check(self, value: Any, *place: str) -> list[str]:
         pointer = "/".join(part.replace("~", "~0").replace("/", "~1") for part in place)
-        schema = {"$ref": f"{NAME}#/{pointer}"}
-        validator = Draft4Validator(schema, registry=self._registry)
-        return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]
+        asked = (pointer, json.dumps(value))
+        if asked not in self._told:  # a list of all processes takes a second, and is answered again and again
+            validator = Draft4Validator({"$ref": f"{NAME}#/{pointer}"}, registry=self._registry)
+            faults = [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]
+            self._told[asked] = faults
+        return self._told[asked]
 
 
 def _as_json_schema(value: Any) -> Any:

@@ -13,7 +13,7 @@ import xarray as xr
 from models import embed_cube, load_model
 from models.preprocessing import mask_clouds, preprocess
 from processes.sources import FileCatalog, LoadRequest
-from tests.backend.server import run_command
+from tests.backend.server import run_inside
 
 AREA = {"west": 679200, "south": 5151200, "east": 679230, "north": 5151240, "crs": "EPSG:32632"}  # 3 x 4 pixels
 DATES = ["2022-06-24", "2022-07-03"]
@@ -84,7 +84,7 @@ def test_embeddings_compose_with_standard_processes(connection, expected, tmp_pa
 
 
 def test_the_real_site_is_embedded_by_the_same_graph(connection, data, real_site, tmp_path):
-    added = run_command("catalog", "add", real_site, "--data", data)
+    added = run_inside("catalog", "add", real_site, "--data", data)
     assert added.returncode == 0, added.stderr
     area = {"west": 501600, "south": 5629300, "east": 501630, "north": 5629330, "crs": "EPSG:32631"}
     cube = embedding(connection, "FLANDERS_", area, ["2018-05-01", "2018-05-20"])

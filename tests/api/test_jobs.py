@@ -18,7 +18,8 @@ from openeo.rest.job import JobFailedException
 
 from tests.api.openapi import OpenApi
 from tests.api.test_client import AREA, DATES, _archive, _load
-from tests.backend.server import until
+from tests.api.test_jobs_survive import _finished_after_a_lock
+from tests.backend.server import Server, until
 
 
 def _graph(value: float = 1.0) -> dict[str, Any]:
@@ -172,3 +173,9 @@ def test_results_are_loaded_again_by_id_and_by_url(
         loaded.download(tmp_path / "red.tif", format="GTiff")
         with rasterio.open(tmp_path / "red.tif") as file:
             np.testing.assert_array_equal(file.read(), red)
+
+
+def test_a_locked_database_within_the_lease(server: Server) -> None:
+    """The job is computed once. With a lease that ends before: see the tests of jobs that survive."""
+    job = _finished_after_a_lock(server)
+    assert len([entry for entry in job.logs() if "attempt" in entry["message"]]) == 1, job.logs()

@@ -11,14 +11,14 @@ import pytest
 
 from tests.api.test_client import _load
 from tests.backend.databases import VARIABLE, postgres_schema, postgres_server
-from tests.backend.server import Server, run_command, serving
+from tests.backend.server import Server, run_inside, serving
 
 
 @pytest.fixture(scope="module")
 def server(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on a data folder of its own and a database in PostgreSQL."""
     folder = tmp_path_factory.mktemp("postgres") / "data"
-    added = run_command("catalog", "add", data / "archive", "--data", folder)
+    added = run_inside("catalog", "add", data / "archive", "--data", folder)
     assert added.returncode == 0, added.stderr
     given = os.environ.get(VARIABLE)
     if given:

@@ -5,33 +5,61 @@ from __future__ import annotations
 import contextlib
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import openeo
 import psutil
 import pytest
+import requests
 
+from tests.api.faults import locked
 from tests.api.test_client import _load, _standing_still
-from tests.backend.server import Server, run_command, serving, until
+from tests.backend.server import Server, run_inside, serving, until
 
 LEASE = 2
-ONE_RUNNER = {"OPENEO_EMBED_RUNNERS": "1"}
+# Longer than SQLite's writers wait for each other.
+LOCKED = 11.0
 
 
 def _data_folder(data: Path, parent: Path) -> Path:
     """Make a data folder of these tests alone, with the catalogue of the others."""
-    added = run_command("catalog", "add", data / "archive", "--data", parent / "data")
+    added = run_inside("catalog", "add", data / "archive", "--data", parent / "data")
     assert added.returncode == 0, added.stderr
     return parent / "data"
 
 
+class Home:
+    """A data folder and the server on it, one after the other; all of them have a short lease."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running = contextlib.ExitStack()
+        self.server = self.start()
+
+    def start(self, runners: int = 1) -> Server:
+        """Start a server; whatever is left of the one before is ended."""
+        self._running.close()
+        settings = {"OPENEO_EMBED_RUNNERS": str(runners), "OPENEO_EMBED_JOB_LEASE": str(LEASE)}
+        self.server = self._running.enter_context(serving(self.folder, "--demo-user", **settings))
+        return self.server
+
+    def close(self) -> None:
+        self._running.close()
+
+
 @pytest.fixture(scope="module")
-def server(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def home(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """Each server that a test starts serves the next test too: starting one takes long."""
+    with contextlib.closing(Home(_data_folder(data, tmp_path_factory.mktemp("survive")))) as home:
+        yield home
+
+
+@pytest.fixture
+def server(home: Home) -> Server:
     """A server with one runner, whose lease is short."""
-    folder = _data_folder(data, tmp_path_factory.mktemp("survive"))
-    with serving(folder, "--demo-user", OPENEO_EMBED_JOB_LEASE=str(LEASE), **ONE_RUNNER) as server:
-        yield server
+    return home.server
 
 
 def _connect(server: Server) -> openeo.Connection:
@@ -115,70 +143,104 @@ def test_jobs_outlive_the_scheduler(server: Server) -> None:
     until(lambda: _finished(job), 120)
 
 
-def test_jobs_outlive_a_restart_of_the_server(data: Path, tmp_path: Path) -> None:
-    folder = _data_folder(data, tmp_path)
-    with serving(folder, "--demo-user", **ONE_RUNNER) as server:
-        _suspend_workers(server)
-        jobs = [_running_job(server), _load(_connect(server), ["B04"]).create_job(out_format="GTiff")]
-        jobs[1].start()
-        assert [job.status() for job in jobs] == ["running", "queued"]
-        server.process.send_signal(signal.SIGTERM)
-        server.process.wait(20)
-    with serving(folder, "--demo-user", **ONE_RUNNER) as server:
-        connection = _connect(server)
-        again = [connection.job(job.job_id) for job in jobs]
-        until(lambda: all(_finished(job) for job in again), 90)
-        assert all(job.get_results().get_asset().metadata["file:size"] > 0 for job in again)
-        messages = [entry["message"] for entry in again[0].logs()]
-        # Given back at once, not found again when its lease had lapsed.
-        assert any("was stopped" in message for message in messages)
-        assert not any("attempt 2" in message for message in messages)
+def _finished_after_a_lock(server: Server) -> openeo.BatchJob:
+    """Run a job while somebody's backup tool keeps the SQLite file locked for longer than writers wait."""
+    connection, logged = _connect(server), len(server.log.read_text())
+    with contextlib.ExitStack() as away:
+        with _standing_still(server):
+            job = _running_job(server)
+            away.enter_context(locked(server.log.with_suffix("") / "users.sqlite"))
+        begun = time.monotonic()
+        assert connection.job(job.job_id).status() == "running"  # reading goes on
+        refused = requests.get(server.url + "credentials/basic", auth=("demo", "demo"), timeout=60)
+        assert (refused.status_code, refused.json()["code"]) == (503, "InfrastructureBusy")
+        time.sleep(max(0.0, LOCKED - (time.monotonic() - begun)))
+    until(lambda: _finished(job), 90)
+    assert len(_results(server, job)) == 1
+    assert job.logs()[-1]["message"].startswith("Finished")
+    assert "Traceback" not in server.log.read_text()[logged:]
+    return job
+
+
+def test_a_job_outlives_a_lock_that_outlasts_its_lease(server: Server) -> None:
+    _finished_after_a_lock(server)
+
+
+def _two_jobs(server: Server) -> list[openeo.BatchJob]:
+    """Start a job that runs until the server ends, and one that waits."""
+    _suspend_workers(server)
+    jobs = [_running_job(server), _load(_connect(server), ["B04"]).create_job(out_format="GTiff")]
+    jobs[1].start()
+    return jobs
+
+
+def _finished_after_all(server: Server, jobs: list[openeo.BatchJob]) -> list[openeo.BatchJob]:
+    """Wait until jobs of an earlier server have finished on this one."""
+    connection = _connect(server)
+    again = [connection.job(job.job_id) for job in jobs]
+    until(lambda: all(_finished(job) for job in again), 90)
+    return again
+
+
+def test_jobs_outlive_a_restart_of_the_server(home: Home) -> None:
+    jobs = _two_jobs(home.server)
+    assert [job.status() for job in jobs] == ["running", "queued"]
+    home.server.process.send_signal(signal.SIGTERM)
+    home.server.process.wait(20)
+    again = _finished_after_all(home.start(), jobs)
+    assert all(job.get_results().get_asset().metadata["file:size"] > 0 for job in again)
+    messages = [entry["message"] for entry in again[0].logs()]
+    # Given back at once, not found again when its lease had lapsed.
+    assert any("was stopped" in message for message in messages)
+    assert not any("attempt 2" in message for message in messages)
 
 
 @pytest.mark.parametrize("who", ["supervisor", "everything"])
-def test_jobs_outlive_a_killed_server(data: Path, tmp_path: Path, who: str) -> None:
+def test_jobs_outlive_a_killed_server(home: Home, who: str) -> None:
     """Kill -9 of the supervisor alone, whose children then end by themselves, and of all at once, as in a power cut."""
-    folder = _data_folder(data, tmp_path)
-    settings = {"OPENEO_EMBED_JOB_LEASE": str(LEASE), **ONE_RUNNER}
-    with serving(folder, "--demo-user", **settings) as server:
-        workers = _suspend_workers(server)
-        jobs = [_running_job(server), _load(_connect(server), ["B04"]).create_job(out_format="GTiff")]
-        jobs[1].start()
-        family = server.family()
-        server.process.send_signal(signal.SIGKILL)
-        server.process.wait(20)
-        for process in family if who == "everything" else workers:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(family, 20)
-        assert not [process for process in family if process.is_running() and process.status() != "zombie"]
-    with serving(folder, "--demo-user", **settings) as server:
-        connection = _connect(server)
-        again = [connection.job(job.job_id) for job in jobs]
-        until(lambda: all(_finished(job) for job in again), 90)
-        messages = [entry["message"] for entry in again[0].logs()]
-        reasons = ("was stopped", "was lost") if who == "supervisor" else ("was lost",)
-        assert any(reason in message for reason in reasons for message in messages)
-        assert [len(_results(server, job)) for job in again] == [1, 1]
+    jobs = _two_jobs(home.server)
+    family, workers = home.server.family(), home.server.child("workers").children(recursive=True)
+    home.server.process.send_signal(signal.SIGKILL)
+    home.server.process.wait(20)
+    for process in family if who == "everything" else workers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(family, 20)
+    assert not [process for process in family if process.is_running() and process.status() != "zombie"]
+    # Two runners where the next test needs them.
+    server = home.start(runners=2 if who == "everything" else 1)
+    again = _finished_after_all(server, jobs)
+    messages = [entry["message"] for entry in again[0].logs()]
+    # The scheduler may end before the runner notices that it has to stop.
+    reasons = ("was stopped", "was lost", "waits for the next attempt") if who == "supervisor" else ("was lost",)
+    assert any(reason in message for reason in reasons for message in messages), messages
+    assert [len(_results(server, job)) for job in again] == [1, 1]
 
 
-def test_a_runner_that_slept_has_lost_its_job(data: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def server_of_two(home: Home) -> Server:
+    """A server with two runners."""
+    children = psutil.Process(home.server.process.pid).children()
+    runners = [child for child in children if child.cmdline()[-1:] == ["runner"]]
+    return home.server if len(runners) == 2 else home.start(runners=2)
+
+
+def test_a_runner_that_slept_has_lost_its_job(home: Home, server_of_two: Server) -> None:
     """Held up for longer than its lease, as by a virtual machine that is moved: another one has done the job."""
-    folder = _data_folder(data, tmp_path)
-    with serving(folder, "--demo-user", OPENEO_EMBED_RUNNERS="2", OPENEO_EMBED_JOB_LEASE=str(LEASE)) as server:
-        with _standing_still(server):
-            job = _running_job(server)
-            sleeping = _runner_of(folder, job)
-            sleeping.suspend()
-        try:
-            until(lambda: _finished(job), 90)
-            assert any("attempt 2" in entry["message"] for entry in job.logs())
-        finally:
-            sleeping.resume()
-        until(lambda: "is given up" in server.log.read_text(), 30)
-        assert _finished(job)
-        assert _results(server, job) == ["1-2"]
-        assert job.get_results().get_asset().metadata["file:size"] > 0
+    server = server_of_two
+    with _standing_still(server):
+        job = _running_job(server)
+        sleeping = _runner_of(home.folder, job)
+        sleeping.suspend()
+    try:
+        until(lambda: _finished(job), 90)
+        assert any("attempt 2" in entry["message"] for entry in job.logs())
+    finally:
+        sleeping.resume()
+    until(lambda: "is given up" in server.log.read_text(), 30)
+    assert _finished(job)
+    assert _results(server, job) == ["1-2"]
+    assert job.get_results().get_asset().metadata["file:size"] > 0
 
 
 def _runner_of(folder: Path, job: openeo.BatchJob) -> psutil.Process:

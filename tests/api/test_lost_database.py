@@ -1,10 +1,12 @@
-"""The database goes away while a job runs: no job is lost, none has two results, and users are told what is wrong."""
+"""PostgreSQL goes away while a job runs: no job is lost, none has two results, and users are told what is wrong.
+
+What a locked SQLite file does is in the tests of jobs.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,23 +25,9 @@ from tests.api.test_jobs_survive import _connect, _data_folder, _finished, _resu
 from tests.backend.databases import postgres_binaries, postgres_server
 from tests.backend.server import Server, serving, until
 
-# Longer than the outages of one test, shorter than those of another.
-LONG, SHORT = "30", "2"
+# Longer than the outages.
+LONG = "30"
 OUTAGE = 4.0
-# Longer than SQLite's writers wait for each other.
-LOCKED = 11.0
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep everybody else from writing to an SQLite database for the length of the block."""
-    keeper = sqlite3.connect(path, isolation_level=None, timeout=30)
-    try:
-        keeper.execute("BEGIN EXCLUSIVE")
-        yield
-        keeper.execute("ROLLBACK")
-    finally:
-        keeper.close()
 
 
 @dataclass
@@ -138,37 +126,3 @@ def test_postgres_says_nothing_for_a_while(postgres: Postgres) -> None:
     until(lambda: _finished(job), 60)
     assert len(_attempts(job)) == 1, job.logs()
     assert _results(server, job) == ["1-1"]
-
-
-@pytest.fixture(params=[LONG, SHORT], scope="module")
-def lease(request: pytest.FixtureRequest) -> str:
-    """A lease that outlasts the lock, and one that does not."""
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def server(data: Path, tmp_path_factory: pytest.TempPathFactory, lease: str) -> Iterator[Server]:
-    """A server with one runner on SQLite."""
-    folder = _data_folder(data, tmp_path_factory.mktemp("locked"))
-    with serving(folder, "--demo-user", OPENEO_EMBED_RUNNERS="1", OPENEO_EMBED_JOB_LEASE=lease) as server:
-        yield server
-
-
-def test_a_locked_sqlite_file(server: Server, lease: str) -> None:
-    """Somebody's backup tool keeps the file locked for longer than writers wait."""
-    connection = _connect(server)
-    with contextlib.ExitStack() as locked:
-        with _standing_still(server):
-            job = _running_job(server)
-            locked.enter_context(_locked(server.log.with_suffix("") / "users.sqlite"))
-        begun = time.monotonic()
-        assert connection.job(job.job_id).status() == "running"  # reading goes on
-        refused = requests.get(server.url + "credentials/basic", auth=("demo", "demo"), timeout=60)
-        assert (refused.status_code, refused.json()["code"]) == (503, "InfrastructureBusy")
-        time.sleep(max(0.0, LOCKED - (time.monotonic() - begun)))
-    until(lambda: _finished(job), 90)
-    assert len(_results(server, job)) == 1
-    if lease == LONG:
-        assert len(_attempts(job)) == 1, job.logs()
-    assert job.logs()[-1]["message"].startswith("Finished")
-    assert "Traceback" not in server.log.read_text()

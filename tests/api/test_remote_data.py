@@ -1,4 +1,7 @@
-"""Data from elsewhere through the whole server: STAC, a file, vectors; and what its operator has not permitted."""
+"""Data from elsewhere through the whole server: STAC, a file, vectors; and what its operator has not permitted.
+
+Users' code is not, either.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,11 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def connection(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openeo.Connection]:
-    """The openEO Python client at a server whose operator permits the site."""
+    """The openEO Python client at a server whose operator permits the site, and no code of users."""
     folder = tmp_path_factory.mktemp("remote") / "data"
+    settings = {"OPENEO_EMBED_FETCH_HOSTS": f"localhost:{site.port}", "OPENEO_EMBED_UDF": "off"}
     with (
-        serving(folder, "--demo-user", OPENEO_EMBED_FETCH_HOSTS=f"localhost:{site.port}") as server,
+        serving(folder, "--demo-user", **settings) as server,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")
@@ -107,3 +111,11 @@ def test_what_the_operator_has_not_permitted(connection: openeo.Connection, site
             run(connection, graph, tmp_path / "a.tif", "GTiff")
         assert error.value.code == "ProcessParameterInvalid"
         assert error.value.http_status_code == 400
+
+
+def test_a_server_that_runs_no_code_says_why(connection: openeo.Connection) -> None:
+    assert connection.list_udf_runtimes() == {}
+    arguments = {"data": [1], "udf": "def apply_udf_data(data):\n    pass\n", "runtime": "Python"}
+    with pytest.raises(openeo.rest.OpenEoApiError, match="switched it off") as refused:
+        connection.execute({"udf": {"process_id": "run_udf", "arguments": arguments, "result": True}})
+    assert refused.value.code == "FeatureUnsupported"

@@ -21,7 +21,7 @@ from openeo.rest import OpenEoApiError
 from openeo.rest.job import JobFailedException
 
 from tests.api.test_client import _archive, _load
-from tests.backend.server import Server, serving
+from tests.backend.server import Server, serving, until
 from tests.udf.test_packages import wheel
 from udf.sandbox import offered
 
@@ -91,6 +91,26 @@ def test_reducing_bands_in_a_job_with_messages(connection: openeo.Connection, da
     with xr.open_dataarray(tmp_path / "r.nc", engine="netcdf4") as read, np.errstate(all="ignore"):
         assert read.dims == ("t", "y", "x")
         np.testing.assert_allclose(read.values, ((nir - red) / (nir + red) * 2).values, rtol=1e-5)
+
+
+@needs_isolation
+def test_messages_are_in_the_log_before_the_job_has_ended(connection: openeo.Connection) -> None:
+    """Each of the ways to say something; each block takes longer than what is waited for."""
+    code = (
+        "import logging, time\n"
+        "def apply_datacube(cube, context):\n"
+        "    inspect(message='inspected'); print('printed'); logging.warning('logged')\n"
+        "    time.sleep(15)\n    return cube\n"
+    )
+    job = _load(connection, ["B04"]).apply(openeo.UDF(code)).create_job(out_format="netCDF")
+    job.start()
+    wanted = ["inspected", "printed", "logged"]
+    until(lambda: {*wanted} <= {entry.get("message") for entry in job.logs()}, 60)
+    assert job.status() == "running"
+    job.stop()
+    said = {entry["message"]: entry["level"] for entry in job.logs() if entry.get("message") in wanted}
+    assert list(said) == wanted
+    assert said["logged"] == "warning"
 
 
 @needs_isolation
@@ -177,21 +197,6 @@ def apply_udf_data(data: UdfData):
     arguments = {"data": [1], "udf": code, "runtime": "Python"}
     graph = {"udf": {"process_id": "run_udf", "arguments": arguments, "result": True}}
     assert not any(connection.execute(graph))
-
-
-@pytest.fixture
-def refusing(tmp_path: Path) -> Iterator[openeo.Connection]:
-    with serving(tmp_path / "data", "--demo-user", OPENEO_EMBED_UDF="off") as server, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield openeo.connect(server.url).authenticate_basic("demo", "demo")
-
-
-def test_a_server_that_runs_no_code_says_why(refusing: openeo.Connection) -> None:
-    assert refusing.list_udf_runtimes() == {}
-    arguments = {"data": [1], "udf": "def apply_udf_data(data):\n    pass\n", "runtime": "Python"}
-    with pytest.raises(OpenEoApiError, match="switched it off") as refused:
-        refusing.execute({"udf": {"process_id": "run_udf", "arguments": arguments, "result": True}})
-    assert refused.value.code == "FeatureUnsupported"
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.backend.databases import VARIABLE, postgres_binaries, postgres_server
-from tests.backend.server import Server, run_command, serving
+from tests.backend.server import Server, run_inside, serving
 
 USER, PASSWORD = "anna", "correct-horse-7313"
 DATABASE_PASSWORD = "battery-staple-9917"
@@ -44,7 +44,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         settings = {"OPENEO_EMBED_LOG_LEVEL": "debug", "OPENEO_EMBED_RUNNERS": "1"}
         settings |= {"OPENEO_EMBED_DATABASE": url} if url else {}
         line = ("user", "add", USER, "--password-stdin", "--data", folder)
-        added = run_command(*line, stdin=PASSWORD + "\n", **settings)
+        added = run_inside(*line, stdin=PASSWORD + "\n", **settings)
         assert added.returncode == 0, added.stderr
         with serving(folder, "--demo-user", **settings) as server:
             yield Target(server, folder, url)

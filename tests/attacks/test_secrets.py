@@ -11,7 +11,7 @@ import psutil
 import requests
 
 from tests.attacks.conftest import DATABASE_PASSWORD, PASSWORD, USER, Target
-from tests.backend.server import run_command, until
+from tests.backend.server import run_command, run_inside, until
 
 ADD: dict[str, Any] = {"a": {"process_id": "add", "arguments": {"x": 1, "y": 2}, "result": True}}
 WRONG = "a-password-in-the-wrong-field"
@@ -90,8 +90,8 @@ def test_stored_secrets_are_hashes(target: Target) -> None:
 
 def test_an_unreachable_database_is_told_without_its_password(tmp_path: Any) -> None:
     url = f"postgresql://openeo:{DATABASE_PASSWORD}@127.0.0.1:1/openeo"
-    for line in (("user", "list"), ("serve", "--port", 0)):
-        ended = run_command(*line, "--data", tmp_path / "data", OPENEO_EMBED_DATABASE=url)
+    for run, line in ((run_inside, ("user", "list")), (run_command, ("serve", "--port", 0))):
+        ended = run(*line, "--data", tmp_path / "data", OPENEO_EMBED_DATABASE=url)
         assert ended.returncode != 0
         assert "127.0.0.1" in ended.stderr
         assert DATABASE_PASSWORD not in ended.stdout + ended.stderr

@@ -18,7 +18,7 @@ def one_worker() -> Iterator[LocalCluster]:
     with (
         dask.config.set(QUIET),
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0", protocol="tcp"
         ) as made,
     ):
         yield made

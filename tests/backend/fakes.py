@@ -167,7 +167,7 @@ class FakeCluster:
     alive: int | None = 1
     delay: float = 0.0
 
-    def compute(self, asked: SyncRequest, value: Any, deadline: Deadline) -> Any:
+    def compute(self, asked: SyncRequest, value: Any, deadline: Deadline, nodes: Any = None) -> Any:
         self.asked.append(asked)
         end = time.monotonic() + self.delay
         while time.monotonic() < end:

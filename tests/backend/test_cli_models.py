@@ -13,7 +13,7 @@ import xarray as xr
 from models import load_model
 from models.card_item import card_from_item
 from processes.simulation import SceneSpec, write_archive
-from tests.backend.server import run_command
+from tests.backend.server import run_command, run_inside
 from tests.golden.published_format import seeded_checkpoint, seeded_stage1
 from tests.golden.seeded import seeded_model
 
@@ -35,23 +35,23 @@ def test_an_imported_model_has_the_checkpoints_weights(data):
 
 
 def test_list_and_show(data):
-    listed = run_command("model", "list", "--data", data).stdout
+    listed = run_inside("model", "list", "--data", data).stdout
     assert [line.split("\t")[0] for line in listed.splitlines()] == ["demo", "mine"]
-    card = card_from_item(json.loads(run_command("model", "show", "mine", "--data", data).stdout))
+    card = card_from_item(json.loads(run_inside("model", "show", "mine", "--data", data).stdout))
     assert card.attention == "frames"
     assert card.training == {"source": "fuse_model.ckpt"}
 
 
 def test_a_model_goes_out_and_comes_back(data, tmp_path):
     for output, options in ((tmp_path / "mine.zip", ["--name", "zipped"]), (tmp_path / "mine", [])):
-        assert run_command("model", "export", "mine", output, "--data", data).returncode == 0
-        done = run_command("model", "import", output, *options, "--data", tmp_path / "data")
+        assert run_inside("model", "export", "mine", output, "--data", data).returncode == 0
+        done = run_inside("model", "import", output, *options, "--data", tmp_path / "data")
         assert done.returncode == 0, done.stderr
-    listed = run_command("model", "list", "--data", tmp_path / "data").stdout
+    listed = run_inside("model", "list", "--data", tmp_path / "data").stdout
     assert [line.split("\t")[0] for line in listed.splitlines()] == ["demo", "mine", "zipped"]
     states = [load_model(name, folders=[tmp_path / "data" / "models"]).state_dict() for name in ("mine", "zipped")]
     assert all(torch.equal(states[0][k], v) for k, v in states[1].items())
-    again = run_command("model", "import", tmp_path / "mine.zip", "--data", tmp_path / "data")
+    again = run_inside("model", "import", tmp_path / "mine.zip", "--data", tmp_path / "data")
     assert again.returncode == 1
     assert "There is a model mine already" in again.stderr
 
@@ -61,15 +61,15 @@ def test_stage_1_of_a_declared_sensor(data, tmp_path):
     declared = {"id": "alos", "bands": ["HH", "HV"], "preprocessing": "sentinel1-power", "tokens": 1, "bottleneck": 1}
     (tmp_path / "alos.json").write_text(json.dumps(declared))
     arguments = ["model", "import", tmp_path / "stage1.ckpt", "--name", "alos-1", "--data", tmp_path]
-    done = run_command(*arguments, "--modality", tmp_path / "alos.json")
+    done = run_inside(*arguments, "--modality", tmp_path / "alos.json")
     assert done.returncode == 0, done.stderr
-    assert "alos-1\talos (stage 1)\t" in run_command("model", "list", "--data", tmp_path).stdout
-    again = run_command(*arguments)
+    assert "alos-1\talos (stage 1)\t" in run_inside("model", "list", "--data", tmp_path).stdout
+    again = run_inside(*arguments)
     assert again.returncode == 2
     assert "--replace" in again.stderr
-    assert run_command(*arguments, "--replace").returncode == 0
+    assert run_inside(*arguments, "--replace").returncode == 0
     (tmp_path / "alos.json").write_text(json.dumps({**declared, "bands": "HH"}))
-    done = run_command(*arguments, "--replace", "--modality", tmp_path / "alos.json")
+    done = run_inside(*arguments, "--replace", "--modality", tmp_path / "alos.json")
     assert done.returncode == 1
     assert "modality 'alos': bands is 'HH'" in done.stderr
 
@@ -77,7 +77,7 @@ def test_stage_1_of_a_declared_sensor(data, tmp_path):
 def test_a_damaged_model_is_listed_as_such(tmp_path):
     (tmp_path / "models" / "bad").mkdir(parents=True)
     (tmp_path / "models" / "bad" / "item.json").write_text("{}")
-    listed = run_command("model", "list", "--data", tmp_path)
+    listed = run_inside("model", "list", "--data", tmp_path)
     assert listed.returncode == 0
     assert "bad\t-\tcannot be used: " in listed.stdout
 
@@ -98,7 +98,7 @@ def test_a_damaged_model_is_listed_as_such(tmp_path):
     ],
 )
 def test_failures_are_one_line(data, arguments, status, message):
-    done = run_command("model", *arguments, "--data", data)
+    done = run_inside("model", *arguments, "--data", data)
     assert done.returncode == status
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -117,6 +117,6 @@ def test_embed_writes_a_zarr_group(data, tmp_path):
         cube = group["embedding"]
         assert cube.sizes == {"t": 4, "bands": 7, "y": 2, "x": 2}
         assert np.isfinite(cube).any()
-    again = run_command(*arguments)
+    again = run_inside(*arguments)
     assert again.returncode == 2
     assert "exists" in again.stderr

@@ -23,7 +23,7 @@ from backend.sync.deadline import Deadline
 from backend.sync.plugin import RequestsPlugin
 from backend.sync.request import SyncRequest
 from processes.errors import OpenEOError
-from tests.backend.clusters import one_worker
+from tests.backend.clusters import QUIET, one_worker
 from udf import InputError
 
 SOON = 15.0
@@ -215,6 +215,18 @@ def test_an_absent_cluster_is_busy_and_does_not_hold_up(monkeypatch: pytest.Monk
 
 def test_workers_are_counted(cluster: DaskCluster) -> None:
     assert cluster.workers() == 1
+
+
+def test_a_cluster_that_scales_itself_needs_nothing_else() -> None:
+    """It has no worker before the request, gets one for it, and lets go of it afterwards."""
+    quiet = {"n_workers": 0, "processes": False, "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
+    with dask.config.set(QUIET), LocalCluster(**quiet) as local:
+        local.adapt(minimum=0, maximum=1, interval="100ms", wait_count=2)
+        cluster = DaskCluster(local.scheduler_address)
+        assert cluster.workers() == 0
+        assert cluster.compute(asked("scaled"), da.ones(4, chunks=2).sum(), Deadline(60)) == 4
+        until(lambda: cluster.workers() == 0)
+        cluster.close()
 
 
 def test_a_web_process_that_dies_leaves_no_requests() -> None:

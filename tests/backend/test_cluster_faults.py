@@ -95,7 +95,7 @@ def test_many_workers_and_tiles_give_the_same(parts: Parts, shelf: ModelShelf, u
 def test_a_worker_killed_in_the_middle(
     parts: Parts, shelf: ModelShelf, undisturbed: np.ndarray, tmp_path: Path
 ) -> None:
-    thread, outcome = aside(parts, lazy(shelf, 4, halting(tmp_path)))
+    thread, outcome = aside(parts, lazy(shelf, 5, halting(tmp_path)))
     until((tmp_path / "begun").exists)
     (tmp_path / "go").touch()
     until(lambda: any(item.done > item.total * 0.3 for item in parts.cluster.progress("anna")), 60)
@@ -108,7 +108,7 @@ def test_a_worker_killed_in_the_middle(
 def test_a_worker_that_stands_still_is_given_up(
     parts: Parts, shelf: ModelShelf, undisturbed: np.ndarray, tmp_path: Path
 ) -> None:
-    thread, outcome = aside(parts, lazy(shelf, 4, halting(tmp_path)))
+    thread, outcome = aside(parts, lazy(shelf, 5, halting(tmp_path)))
     until((tmp_path / "begun").exists)
     still = parts.processes()[0]
     still.send_signal(signal.SIGSTOP)
@@ -122,7 +122,7 @@ def test_a_worker_that_stands_still_is_given_up(
 def test_a_scheduler_that_is_lost_makes_the_cluster_busy_and_not_for_long(
     parts: Parts, shelf: ModelShelf, undisturbed: np.ndarray, tmp_path: Path
 ) -> None:
-    thread, outcome = aside(parts, lazy(shelf, 4, halting(tmp_path)))
+    thread, outcome = aside(parts, lazy(shelf, 5, halting(tmp_path)))
     until((tmp_path / "begun").exists)
     assert parts.scheduler.pid is not None
     os.kill(parts.scheduler.pid, signal.SIGKILL)
@@ -147,7 +147,11 @@ def _hoard(block: np.ndarray) -> np.ndarray:
         time.sleep(0.02)
 
 
-def test_a_worker_that_outgrows_its_memory_is_the_reason_that_is_told(tmp_path: Path) -> None:
+def test_a_worker_that_outgrows_its_memory_is_the_reason_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of the workers that a task may kill; each of them starts anew.
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "1")
     with computing(tmp_path, 1, worker_memory="500MiB") as parts:
         hoarding = da.ones((4, 4), chunks=4).map_blocks(_hoard, dtype=float, meta=np.empty((0, 0)))
         thread, outcome = aside(parts, hoarding)

@@ -160,17 +160,17 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[int]]]
 def test_tiles_are_halved_until_a_gpu_has_room_and_the_log_says_so(
     local: LocalCluster, shelf: ModelShelf, gpu: Callable[[int], list[int]]
 ) -> None:
-    enough = lazy(shelf, 36, 36).compute(scheduler="sync")
+    enough = lazy(shelf, 22, 22).compute(scheduler="sync")
     model_shelf._loaded.clear()
-    sides = gpu(11)
-    out, notes = compute(local.scheduler_address, lazy(shelf, 36, 36), "halved")
+    sides = gpu(4)
+    out, notes = compute(local.scheduler_address, lazy(shelf, 22, 22), "halved")
     np.testing.assert_allclose(out, enough, rtol=0, atol=TOLERANCE)
     assert np.isfinite(out).any()
-    assert sides == [22, 11, 11, 11, 11]
-    assert notes == ["The GPU's memory did not do for a tile; tiles of 11 x 11 pixels are tried from now on."]
+    assert sides == [8, 4, 4, 4, 4]
+    assert notes == ["The GPU's memory did not do for a tile; tiles of 4 x 4 pixels are tried from now on."]
     sides.clear()
-    compute(local.scheduler_address, lazy(shelf, 35, 36), "again")  # what was learnt is kept
-    assert max(sides) <= 11
+    compute(local.scheduler_address, lazy(shelf, 21, 22), "again")  # what was learnt is kept
+    assert max(sides) <= 4
 
 
 def test_a_gpu_without_room_for_the_smallest_tile_is_told(

@@ -14,6 +14,8 @@ import xarray as xr
 from PIL import Image
 
 from backend.results import FORMATS, ResultFormat, default_format, find_format
+from backend.results.gtiff import _side
+from backend.results.parts import parts_of
 from processes.errors import OpenEOError
 from tests.backend.fakes import cube
 from tests.backend.saving import refused, save
@@ -132,6 +134,22 @@ def test_gtiff_refuses_what_it_cannot_hold() -> None:
     assert refused("GTiff", cube().isel(x=slice(0, 0))).code == "DataCubeEmpty"
     uneven = cube().isel(x=[0, 1, 3, 7])
     assert "evenly spaced" in refused("GTiff", uneven).message
+
+
+@pytest.mark.parametrize(("bands", "side"), [(1, 512), (16, 512), (17, 256), (490, 64), (65535, 16)])
+def test_gtiff_has_smaller_tiles_for_many_bands(bands: int, side: int) -> None:
+    """GDAL holds several tiles of all bands at once."""
+    assert _side(bands, np.dtype(np.float32)) == side
+
+
+@pytest.mark.parametrize(("shape", "grain", "most"), [((7, 9), (2, 4), 16), ((7, 9), (1, 1), 5), ((3, 5), (4, 4), 1)])
+def test_parts_are_the_whole_and_of_whole_grains(shape: tuple[int, int], grain: tuple[int, int], most: int) -> None:
+    seen = np.zeros(shape, int)
+    for part in parts_of(shape, grain, 1, most):
+        seen[part] += 1
+        assert seen[part].size <= max(most, math.prod(grain))
+        assert all(cut.start % step == 0 for cut, step in zip(part, grain, strict=True))
+    assert (seen == 1).all()
 
 
 # --- PNG

@@ -22,7 +22,7 @@ from tests.backend.server import Server, run_command, serving, until
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("serve") / "data", "--demo-user") as server:
+    with serving(tmp_path_factory.mktemp("serve") / "data", "--demo-user", OMP_NUM_THREADS="2") as server:
         yield server
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -72,6 +74,17 @@ def test_weights_of_another_model_are_refused_by_name(saved):
         WeightsError, match=r"has in another shape encoders\.s1\.bottleneck\.weight \(2, 112\), not \(3, 112\)"
     ):
         load_model("seeded", folders=[saved])
+
+
+def test_the_shapes_are_those_of_a_model(model):
+    assert expected_shapes(model.card) == {key: tuple(value.shape) for key, value in model.state_dict().items()}
+
+
+def test_loading_a_model_needs_no_compiler_of_torch():
+    """To import it takes longer than all else that there is to a model of this size."""
+    code = "import sys; from models import load_model; load_model('demo'); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_names_that_torch_has_taken_are_no_modalities(model):

@@ -171,6 +171,7 @@ def test_scene_classification_masks_clouds_unless_told_otherwise(data, radar, en
 def test_quality_comes_as_two_more_bands(data, radar, env, whole, raw):
     cube = multimodal_embed(data, [radar], quality=True, env=env)
     assert cube["bands"].values.tolist() == [*(f"F0{i}" for i in range(1, 8)), "valid_fraction", "reconstruction_error"]
+    assert env.ledger.embeddings == 3 * 12 * 16 * 17  # the decoders' work counts
     out = cube.compute(scheduler="sync")
     xr.testing.assert_allclose(out.isel(bands=slice(7)), whole, rtol=0, atol=TOLERANCE)
     cubes = {
@@ -212,15 +213,23 @@ LANDSAT = {
 }
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory):
+def three_sensors(folder, optional):
     """A model of three sensors, the third of which is declared in its card alone."""
-    card = ModelCard("three", (*published_modalities(), parse_modality(LANDSAT)), "s2")
+    card = ModelCard("three", (*published_modalities(), parse_modality({**LANDSAT, "optional": optional})), "s2")
     model = TwoStageModel(card)
     randomise(model)
-    folder = tmp_path_factory.mktemp("three")
     save_model(folder / "three", card, model.state_dict(), torch.float32)
     return Environment(catalog=None, models=ModelShelf((folder,), "three"))
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    return three_sensors(tmp_path_factory.mktemp("three"), optional=False)
+
+
+@pytest.fixture(scope="module")
+def third_optional(tmp_path_factory):
+    return three_sensors(tmp_path_factory.mktemp("optional"), optional=True)
 
 
 def test_a_third_sensor_is_declared_not_coded(data, radar, raw, three):
@@ -243,6 +252,33 @@ def test_a_third_sensor_is_declared_not_coded(data, radar, raw, three):
     with pytest.raises(OpenEOError, match=r"B02 \(reflectance\), B04 \(reflectance\), ST \(kelvin\)") as caught:
         multimodal_embed(data, [radar], env=three)
     assert caught.value.code == "LabelNotAvailable"
+
+
+def test_an_optional_sensor_may_be_left_out_or_missing_on_some_dates(data, radar, raw, third_optional):
+    model = load_model("three", folders=third_optional.models.folders)
+    cubes = {"s1": raw["s1"] * np.float32(0.2), "s2": raw["s2"]}
+    cubes = {m: preprocess(cube, model.card.modality(m).preprocessing, "local") for m, cube in cubes.items()}
+    times = {"s1": raw["s1_time"], "s2": raw["time"]}
+
+    def of_process(others, quality=False):
+        out = multimodal_embed(data, [radar, *others], quality=quality, env=third_optional)
+        return out.compute(scheduler="sync").transpose("bands", "t", "y", "x").values
+
+    without = embed_cube(model, cubes, times, quality=True)
+    assert np.isfinite(without[0]).sum(axis=(1, 2)).tolist() == [0] * 5 + [6, 6] + [0] * 5
+    np.testing.assert_allclose(of_process([], quality=True), without, rtol=0, atol=TOLERANCE)
+    # It sees nothing until 31 days after the first date to embed, which does without; the second one does not.
+    since = raw["time"][5] + np.timedelta64(31, "D")
+    heat_times = since + np.arange(-32, 24) * np.timedelta64(5, "D")
+    values = np.random.default_rng(6).uniform(0.1, 0.9, (3, len(heat_times), 16, 17)).astype(np.float32)
+    values[2] = 290 + 20 * values[2]
+    values[:, heat_times < since] = np.nan
+    own = preprocess(values, model.card.modality("l8").preprocessing, "local")
+    expected = embed_cube(model, {**cubes, "l8": own}, {**times, "l8": heat_times})
+    out = of_process([as_cube(values, heat_times, LANDSAT["bands"])])
+    np.testing.assert_allclose(out, expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(out[:, 5], without[:7, 5], rtol=0, atol=TOLERANCE)
+    assert np.nanmin(np.abs(out[:, 6] - without[:7, 6]).max(axis=0)) > 1e-4
 
 
 def test_landsat_8_of_the_real_site(three, real_site):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 
 from udf.guest import handle
 from udf.user_code import UserCode
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class InlineSandbox:
@@ -21,13 +24,18 @@ class InlineSandbox:
         self.is_open = True
 
     def call(
-        self, request: dict[str, Any], arrays: list[np.ndarray], on_log: Callable[[dict[str, Any]], None] | None = None
+        self,
+        request: dict[str, Any],
+        arrays: list[np.ndarray],
+        on_log: Callable[[dict[str, Any]], None] | None = None,
+        is_wanted: Callable[[], bool] | None = None,
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         assert self.is_open
         self.requests.append(request)
         own = [array.copy() for array in arrays]  # as pages of its own are
         entries: list[dict[str, Any]] = []
-        answer, made = handle(_through_json(request), own, entries.append)
+        with _ONE_AT_A_TIME:  # as all that it prints is taken
+            answer, made = handle(_through_json(request), own, entries.append)
         for entry in entries:
             if on_log is not None:
                 on_log(_through_json(entry))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from typing import Any
@@ -17,7 +18,7 @@ import xarray as xr
 from udf.guest import handle
 from udf.guest.cubes import PackError, pack, unpack
 from udf.guest.features import pack_features, unpack_features
-from udf.guest.messages import MOST
+from udf.guest.messages import MOST, forwarded
 
 CUBE = xr.DataArray(
     np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
@@ -175,6 +176,46 @@ def test_messages_have_level_data_and_bounds() -> None:
     assert len(said) == MOST + 1
     assert said[-1]["level"] == "warning"
     json.dumps(said, allow_nan=False)
+
+
+def test_what_is_printed_and_logged_is_said_line_by_line() -> None:
+    said: list[dict[str, Any]] = []
+    code = (
+        "import logging, sys, warnings\nlogger = logging.getLogger('mine')\n"
+        "print('loaded')\n"
+        "def apply_datacube(cube, context):\n"
+        "    logging.debug('of no interest'); logger.info('%d blocks', 2)\n"
+        "    logger.error('%d blocks', 'no number')\n"
+        "    print('first\\nsecond\\n'); print('1 %\\r2 %', end='')\n"
+        "    try:\n        1 / 0\n    except ZeroDivisionError:\n        logger.exception('caught')\n"
+        "    print('bad', file=sys.stderr); warnings.warn('not told')\n"
+        "    return cube\n"
+    )
+    before = sys.stdout, logging.getLogger().level, logging.getLogger().handlers[:]
+    ask(code, log=said.append)
+    assert (sys.stdout, logging.getLogger().level, logging.getLogger().handlers) == before
+    told = [(entry["level"], entry["message"].splitlines()[0]) for entry in said]
+    assert told == [
+        ("info", "loaded"),
+        ("info", "2 blocks"),
+        ("error", "%d blocks"),
+        ("info", "first"),
+        ("info", "second"),
+        ("error", "caught"),
+        ("warning", "bad"),
+        ("info", "2 %"),
+    ]
+    assert said[5]["message"].endswith("ZeroDivisionError: division by zero")
+
+
+def test_libraries_are_heard_when_they_warn() -> None:
+    said: list[dict[str, Any]] = []
+    library = compile("import logging\ndef run():\n    logging.info('a')\n    logging.warning('b')\n", "lib.py", "exec")
+    names: dict[str, Any] = {}
+    exec(library, names)  # noqa: S102
+    with forwarded(said.append):
+        names["run"]()
+    assert [entry["message"] for entry in said] == ["b"]
 
 
 def test_structured_data() -> None:

@@ -20,6 +20,8 @@ import pytest
 
 from udf.packages import UNUSED, PackageError, installed, read_script_block
 from udf.rules import PackageRules
+from udf.sandbox import Offer, offered
+from udf.sandbox.offer import LEVELS
 from udf.wheels import WheelError, required, unpack
 
 VALUE = "VALUE = 42\n"
@@ -135,7 +137,12 @@ def test_installed_once_for_each_user(rules: PackageRules, wheels: Path) -> None
     assert [path.name for path in other.parent.iterdir() if not path.name.startswith(".")] == [other.name]
 
 
-def test_from_an_index(tmp_path: Path, wheels: Path) -> None:
+@pytest.mark.parametrize("level", LEVELS)
+def test_from_an_index(tmp_path: Path, level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is found by its name, as others are."""
+    if level not in offered().levels:
+        pytest.skip(f"{level} is not offered here")
+    monkeypatch.setattr("udf.sandbox.errand.offered", lambda: Offer(level, (level,), {}))
     pages = tmp_path / "site" / "simple" / "tinyudf"
     pages.mkdir(parents=True)
     made = wheel(pages)
@@ -145,7 +152,7 @@ def test_from_an_index(tmp_path: Path, wheels: Path) -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            rules = PackageRules(f"http://127.0.0.1:{server.server_port}/simple", tmp_path / "kept")
+            rules = PackageRules(f"http://localhost:{server.server_port}/simple", tmp_path / "kept")
             folder = installed(["tinyudf"], rules, "anna")
         finally:
             server.shutdown()
@@ -179,7 +186,7 @@ def test_sources_are_not_built(rules: PackageRules, source_only: Path) -> None:
 
 def test_bounds(rules: PackageRules, wheels: Path, tmp_path: Path) -> None:
     wheel(wheels, body="#" * 5000)
-    with pytest.raises(PackageError, match="1000 bytes that are possible"):
+    with pytest.raises(PackageError, match="1000 bytes are possible"):
         installed(["tinyudf"], PackageRules(rules.index, tmp_path / "a", bytes=1000), "anna")
     with pytest.raises(PackageError, match="took more than"):
         installed(["tinyudf"], PackageRules(rules.index, tmp_path / "b", seconds=0.01), "anna")

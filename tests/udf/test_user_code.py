@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from backend.sync.cluster import DaskCluster
+from backend.sync.request import SyncRequest
 from models.engine.dense.native.build import library
 from processes.udf.failures import code_failure
+from tests.backend.clusters import one_worker
+from tests.backend.server import until
 from udf import isolation
 from udf.isolation import SETTINGS
 from udf.rules import UserCodeRules
@@ -143,6 +149,28 @@ def test_what_is_not_as_planned(body: str, message: str) -> None:
     made = run_on_blocks(da.from_array(VALUES), code(body), GIVEN, Expected(("t", "x"), np.dtype(np.float32)))
     with pytest.raises(UserCodeError, match=message.replace("*", r"\*")):
         dask.compute(made, scheduler="sync")
+
+
+def test_a_call_ends_when_its_request_is_given_up() -> None:
+    """Else it would keep a worker's thread busy for as long as it may run."""
+    long = code(
+        "print('at work'); import time; time.sleep(600); return cube", replace(RULES, cpu_seconds=600, wall_seconds=600)
+    )
+    made = run_on_blocks(da.from_array(VALUES), long, GIVEN, Expected(("t", "x"), np.dtype(np.float32)))
+    with one_worker() as local:
+        (worker,) = local.workers.values()
+        cluster = DaskCluster(local.scheduler_address)
+        begun = threading.Event()
+
+        class UntilBegun:
+            def check(self) -> None:
+                if begun.is_set():
+                    raise TimeoutError
+
+        with cluster.listening("topic", lambda _: begun.set()), pytest.raises(TimeoutError):
+            cluster.compute(SyncRequest("given-up", "anna", {}), made, UntilBegun())
+        cluster.close()
+        until(lambda: not worker.state.executing_count and not worker.state.tasks)
 
 
 def test_dimensions_come_back_in_any_order_and_length_one() -> None:

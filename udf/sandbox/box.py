@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,11 @@ class Sandbox:
         return self._calls > 0
 
     def call(
-        self, request: Mapping[str, Any], arrays: Sequence[np.ndarray], on_log: Log | None = None
+        self,
+        request: Mapping[str, Any],
+        arrays: Sequence[np.ndarray],
+        on_log: Log | None = None,
+        is_wanted: Callable[[], bool] | None = None,
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         """Run the handler once.
 
@@ -84,6 +88,8 @@ class Sandbox:
             Numbers, booleans, datetime64 or fixed-width text, in any shape. The guest may write into its copies.
         on_log : callable
             Takes each message while the call runs.
+        is_wanted : callable, optional
+            Asked while the call runs whether anybody waits for its answer; where nobody does, it is ended.
 
         Returns
         -------
@@ -100,7 +106,7 @@ class Sandbox:
         try:
             with self._counted(), self._buffers.borrowed(self.limits.output_bytes) as (given, taken):
                 given.fill(request, arrays)
-                return self._answer(given, taken, on_log)
+                return self._answer(given, taken, on_log, is_wanted)
         except shared.Unfit as error:
             raise SandboxError("refused", str(error)) from None
 
@@ -124,10 +130,12 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answer(self, given: Input, taken: Output, on_log: Log | None) -> tuple[dict[str, Any], list[np.ndarray]]:
+    def _answer(
+        self, given: Input, taken: Output, on_log: Log | None, is_wanted: Callable[[], bool] | None
+    ) -> tuple[dict[str, Any], list[np.ndarray]]:
         call = self._started(given.for_guest, taken.for_guest)
         try:
-            running = Running(call, self.limits, given.size, on_log)
+            running = Running(call, self.limits, given.size, on_log, is_wanted)
             told = running.answer()
         finally:
             call.close()

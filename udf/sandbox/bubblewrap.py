@@ -15,20 +15,28 @@ def program() -> str | None:
     return shutil.which("bwrap", path="/usr/bin:/bin:/usr/local/bin")
 
 
-def wrapped(command: Sequence[str], trees: Sequence[str]) -> list[str]:
-    """The command in namespaces of its own, which sees the trees and a few devices and may write nowhere."""
+def wrapped(
+    command: Sequence[str], trees: Sequence[str], writable: Sequence[str] = (), network: bool = False
+) -> list[str]:
+    """The command in namespaces of its own, which sees the trees and a few devices and may write nowhere.
+
+    Save to folders that are `writable`; with `network`, it has the machine's.
+    """
     bwrap = program()
     if bwrap is None:
         raise FileNotFoundError("bwrap is not installed")
     folders = [path for path in trees if not os.path.islink(path)]
     links = [path for path in trees if os.path.islink(path)]
     options = ["--unshare-all", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--clearenv"]
+    options += ["--share-net"] if network else []
     for path in [*folders, *_interpreter()]:
         options += ["--ro-bind", os.path.realpath(path), path]
     for path in links:
         options += ["--symlink", os.readlink(path), path]
     for path in DEVICES:
         options += ["--dev-bind", path, path]
+    for path in writable:
+        options += ["--bind", path, path]
     options += ["--perms", "0000", "--dir", "/proc"]
     return [bwrap, *options, "--remount-ro", "/", "--chdir", "/", "--", *command]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-Kind = Literal["memory", "cpu", "time", "processes", "output", "crashed", "refused", "unavailable"]
+Kind = Literal["memory", "cpu", "time", "processes", "output", "crashed", "refused", "unavailable", "unwanted"]
 
 
 class SandboxError(Exception):
@@ -19,7 +19,8 @@ class SandboxError(Exception):
     ----------
     kind : str
         "memory", "cpu", "time", "processes", "output": the limit that was passed; "crashed": the code's process died;
-        "refused": a value that cannot travel; "unavailable": no isolation on this system.
+        "refused": a value that cannot travel; "unavailable": no isolation on this system; "unwanted": nobody waits for
+        the answer any more.
     logs : list of dict
         The messages that came before it.
     """

@@ -25,24 +25,25 @@ OLD = "/.old"
 SCRATCH, ASIDE = "/tmp", "/.aside"  # temporary files of a call; where what they would cover is held meanwhile
 
 
-def enter(trees: Sequence[str]) -> int:
+def enter(trees: Sequence[str], writable: Sequence[str] = (), which: int = EVERYTHING) -> int:
     """Move this process into namespaces of its own, with `trees` as its only files; returns an open /proc.
 
-    The processes' namespace is entered by the next child. Raises OSError where the system refuses.
+    Folders that are `writable` are among its files, too; `which` are the namespaces. That of processes is entered by
+    the next child. Raises OSError where the system refuses.
     """
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     built = os.geteuid() == 0 and _may_mount()
     if built:
         # While still root: nobody could not reach an interpreter that lies in a folder of root's.
-        _build(trees)
+        _build(trees, writable)
     if os.geteuid() == 0:
         system.become_nobody()
         system.prctl(system.PR_SET_DUMPABLE, 1)  # else the maps below belong to root
     user, group = os.geteuid(), os.getegid()
-    system.unshare(EVERYTHING)
+    system.unshare(which)
     _be_nobody(proc, user, group)
     if not built:
-        _build(trees)
+        _build(trees, writable)
     system.prctl(system.PR_SET_DUMPABLE, 0)
     return proc
 
@@ -104,7 +105,7 @@ def _be_nobody(proc: int, user: int, group: int) -> None:
             os.close(file)
 
 
-def _build(trees: Sequence[str]) -> None:
+def _build(trees: Sequence[str], writable: Sequence[str]) -> None:
     """Make a root in memory that shows the trees and a few devices, and let go of the old one."""
     os.umask(0o022)  # nobody must find its way through these folders
     system.mount(None, "/", None, _RECURSIVE | _PRIVATE)
@@ -122,6 +123,8 @@ def _build(trees: Sequence[str]) -> None:
         _show(path, NO_SETUID | NO_DEVICES | READ_ONLY)
     for path in DEVICES:
         _show(path, NO_SETUID | NO_PROGRAMS)
+    for path in writable:
+        _show(path, NO_SETUID | NO_DEVICES | NO_PROGRAMS)
     system.unmount(OLD)
     os.rmdir(OLD)
     _restrict("/", NO_SETUID | NO_DEVICES | READ_ONLY, 0)

@@ -31,10 +31,19 @@ class Running:
         Closed by the caller.
     input_bytes : int
         Mapped input counts as the process's memory once it is written to.
+    is_wanted : callable, optional
+        Asked all the time whether anybody still waits for the answer.
     """
 
-    def __init__(self, call: Call, limits: Limits, input_bytes: int, on_log: Log | None):
-        self._call, self._limits, self._on_log = call, limits, on_log
+    def __init__(
+        self,
+        call: Call,
+        limits: Limits,
+        input_bytes: int,
+        on_log: Log | None,
+        is_wanted: Callable[[], bool] | None = None,
+    ):
+        self._call, self._limits, self._on_log, self._is_wanted = call, limits, on_log, is_wanted
         self._input_bytes = input_bytes
         self._receiver = Receiver()
         self._watched: Watched | None = None
@@ -100,6 +109,8 @@ class Running:
             return self._kill(None)  # again: its pidfd may have come only now
         if late > 0:
             return self._kill("time")
+        if self._is_wanted is not None and not self._is_wanted():
+            return self._kill("unwanted")
         usage = self._watched.usage() if self._watched else None
         if usage is None:
             return

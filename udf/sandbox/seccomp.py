@@ -37,6 +37,7 @@ ALLOWED = [
 OF_ITS_OWN_FILES = [
     "chmod", "fchmod", "fchmodat", "truncate", "utime", "utimes", "utimensat", "futimesat", "link", "linkat",
 ]  # fmt: skip
+FOR_THE_NETWORK = ["connect", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "setsockopt"]
 
 _FCNTL = (
     0,
@@ -63,6 +64,7 @@ _IOCTL = (
 )  # close on exec or not, blocking or not, bytes waiting, terminal?
 _PRCTL = (15, 16, 0x53564D41)  # name of a thread (set, get), of a memory area
 _AF_UNIX = 1
+_AF_INTERNET = (2, 10)  # IPv4, IPv6
 _CLONE_THREAD, _CLONE_NAMESPACES = 0x10000, 0x7E020000
 _LAST_KNOWN = 450
 
@@ -75,22 +77,24 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # offsets in struct secc
 Instruction = tuple[int, int, int, int]  # code, steps if true, steps if false, value
 
 
-def confine(own_files: bool) -> None:
+def confine(own_files: bool, network: bool = False) -> None:
     """Hold this process, and all that comes of it, to the list for good.
 
     Parameters
     ----------
     own_files : bool
         The process sees no files of others, so it may also change modes and times. Landlock cannot forbid that.
+    network : bool
+        The process may ask servers by IP; it may never be one, and never reach local sockets of others.
     """
-    code = b"".join(struct.pack("<HBBI", *step) for step in program(os.getpid(), own_files))
+    code = b"".join(struct.pack("<HBBI", *step) for step in program(os.getpid(), own_files, network))
     buffer = ctypes.create_string_buffer(code, len(code))
     header = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(code) // 8, ctypes.addressof(buffer)))
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(22, 2, ctypes.addressof(header))
 
 
-def program(own: int, own_files: bool) -> list[Instruction]:
+def program(own: int, own_files: bool, network: bool = False) -> list[Instruction]:
     """The filter for a process with the number `own`."""
     family = machine()
     if family is None:
@@ -101,9 +105,9 @@ def program(own: int, own_files: bool) -> list[Instruction]:
         (_RETURN, 0, 0, _KILL),
         (_LD, 0, 0, _NUMBER_AT),
     ]
-    for name in ALLOWED + (OF_ITS_OWN_FILES if own_files else []):
+    for name in ALLOWED + (OF_ITS_OWN_FILES if own_files else []) + (FOR_THE_NETWORK if network else []):
         steps += _on(name, [(_RETURN, 0, 0, _ALLOW)])
-    for name, argument, values in _checked(own):
+    for name, argument, values in [*_checked(own), *([("socket", 0, _AF_INTERNET)] if network else [])]:
         steps += _on(name, _if_among(argument, values))
     steps += _on("clone", _if_thread())
     for name in ("clone3", "openat2"):

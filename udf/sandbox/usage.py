@@ -73,6 +73,7 @@ def explained(kind: str, limits: Limits) -> str:
         "time": f"The code had not ended after {limits.wall_seconds:g} s. Look for a loop or a wait without end, or "
         "let it work on smaller blocks.",
         "processes": f"The code started more than {limits.processes} threads. Let it work with fewer.",
+        "unwanted": "Nobody waits for the code's answer any more.",
         "output": f"The code's answer is larger than {_size(limits.output_bytes)}, or its messages are too many or no "
         "messages. Return fewer values or smaller types.",
     }[kind]

@@ -16,7 +16,7 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +63,7 @@ def main(control_file: int) -> None:
 
 
 def _prepared(config: dict[str, Any]) -> Family:
-    _harden()
+    harden()
     family = Family(config)
     if config["level"] == "namespaces":
         proc = namespaces.enter(config["trees"])
@@ -79,7 +79,7 @@ def _prepared(config: dict[str, Any]) -> Family:
     seccomp.program(1, True)  # fails here, where it can be told, on a machine that it does not know
     family.handler = _loaded(config)
     if config["level"] != "namespaces" and os.geteuid() == 0:
-        family.kept_rights = _needed_rights(config)
+        family.kept_rights = needed_rights(config["level"], config["trees"])
         system.become_nobody(family.kept_rights)
         system.prctl(system.PR_SET_DUMPABLE, 0)
     gc.collect()
@@ -87,17 +87,18 @@ def _prepared(config: dict[str, Any]) -> Family:
     return family
 
 
-def _needed_rights(config: dict[str, Any]) -> int:
+def needed_rights(level: str, trees: Sequence[str]) -> int:
     """What nobody needs to import from an interpreter in a folder that root alone may enter.
 
     Landlock has the last word: of all files, nobody but reads what it leaves.
     """
-    folders = {parent for tree in config["trees"] for parent in Path(tree).parents}
+    folders = {parent for tree in trees for parent in Path(tree).parents}
     closed = any(not os.stat(folder).st_mode & stat.S_IXOTH for folder in folders)
-    return system.READ_ANYTHING if closed and config["level"] == "landlock" else 0
+    return system.READ_ANYTHING if closed and level == "landlock" else 0
 
 
-def _harden() -> None:
+def harden() -> None:
+    """Forget the environment, leave no traces, gain no rights; be the first to go where memory is short."""
     os.umask(0o077)
     os.environ.clear()
     os.environ.update(QUIET)

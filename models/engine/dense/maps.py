@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from models.engine.dense.kinds import KINDS, REACH, kinds_along_axis, small_kind
 from models.frames import PATCH
 from models.network.frame_encoder import WIDTH, FrameEncoder, MultiScaleBlock
 
-STRIP = 8 << 20  # bytes of one kind's sums worked on at once
+STRIP = {"cpu": 8 << 20, "cuda": 64 << 20}  # bytes of all kinds' sums worked on at once
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class MapMaker:
         joined = y.new_empty(height, width, KINDS**2, WIDTH)
         sums7 = y.new_empty(height, width, KINDS**2, WIDTH) if keep_sums else None
         sums3 = y.new_empty(height, width, 9, WIDTH) if keep_sums else None
-        rows = max(1, STRIP // (4 * KINDS**2 * WIDTH * width))
+        strip = STRIP.get(y.device.type, STRIP["cpu"])
+        rows = max(1, strip // (4 * KINDS**2 * WIDTH * width))
         for top in range(0, height, rows):
             part = slice(top, min(top + rows, height))
             a7 = _truncated_convolution(padded[part.start : part.stop + 2 * REACH], self.taps7)
@@ -117,6 +119,7 @@ class Join:
         return F.leaky_relu_(out, 0.01)
 
 
+@lru_cache(maxsize=64)  # a GPU would be waited for each time they are sent there
 def patch_offsets(width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Where a patch's 225 positions lie in maps, relative to the patch's first pixel.
 

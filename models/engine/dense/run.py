@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.engine.dense.exact import exact_products
 from models.engine.dense.native.build import library
 from models.engine.dense.native.kernels import NativeContext, NativeFrames, Workspace
-from models.engine.dense.sensor import SensorEngine
+from models.engine.dense.sensor import Kernels, SensorEngine
 from models.engine.dense.torch_frames import TorchContext, TorchFrames
 from models.frames import WindowList
 from models.network import TwoStageModel
@@ -28,7 +29,7 @@ class DenseEngine:
     ----------
     model : TwoStageModel
     compiled : bool, optional
-        Whether to use the compiled kernels; by default where there are any for the model's device.
+        Whether to use the compiled kernels, C++ on CPUs and Triton on GPUs; by default where there are any that work.
     thrifty : bool
         Compute a frame patch by patch where so few are wanted that sharing would be more work.
 
@@ -50,23 +51,13 @@ class DenseEngine:
             raise ValueError(f"precision is {precision!r}; it must be 'float32' or 'bf16'")
         self.model = model
         rounded = precision == "bf16"
-        kernels = library(rounded) if model.device.type == "cpu" and compiled is not False else None
+        kernels = None if compiled is False else _compiled(model, rounded)
         if compiled and kernels is None:
             raise ValueError("There are no compiled kernels for this device and precision; the log says why")
         self.compiled = kernels is not None
         # Compiled kernels round by themselves; the few layers after them stay exact.
         self._autocast = rounded and not self.compiled
-        workspace = Workspace()
-        self._sensors = {}
-        for m in model.encoders:
-            encoder, attention = model.encoder(m), model.card.attention
-            if kernels is None:
-                frames, context = TorchFrames(encoder.frame), TorchContext(encoder, attention)
-                self._sensors[m] = SensorEngine(model, m, frames, context, thrifty)
-            else:
-                fast = NativeFrames(encoder.frame, kernels, workspace, rounded)
-                own = NativeContext(encoder, attention, kernels, workspace, rounded)
-                self._sensors[m] = SensorEngine(model, m, fast, own, thrifty)
+        self._sensors = {m: SensorEngine(model, m, *parts, thrifty) for m, parts in (kernels or _plain(model)).items()}
 
     def run(
         self,
@@ -89,10 +80,8 @@ class DenseEngine:
             ``embedding`` (n, size) and every modality's bottleneck (n, b), float32.
         """
         device = self.model.device
-        # On GPUs torch lets convolutions round their inputs to 10 bits unless told not to: far from 5e-6.
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         rounded = torch.autocast(device.type, torch.bfloat16, enabled=self._autocast)
-        with torch.inference_mode(), exact, rounded:
+        with torch.inference_mode(), exact_products(device), rounded:
             z = {m: self._sensors[m].encode(cube, windows, progress) for m, cube in cubes.items()}
             delta = torch.from_numpy(windows.delta).to(device)
             out = torch.empty(len(windows), self.model.card.size, device=device)
@@ -100,3 +89,27 @@ class DenseEngine:
                 part = slice(begin, begin + FUSED)
                 out[part] = self.model.fusion({m: v[part] for m, v in z.items()}, delta[part]).float()
         return {name: values.cpu().numpy() for name, values in {**z, "embedding": out}.items()}
+
+
+def _compiled(model: TwoStageModel, rounded: bool) -> dict[str, Kernels] | None:
+    """Every sensor's compiled kernels, or None, with a line in the log that says why not."""
+    if model.device.type == "cuda":
+        from models.engine.dense.gpu.choose import triton_kernels
+
+        return triton_kernels(model, rounded)
+    kernels = library(rounded) if model.device.type == "cpu" else None
+    if kernels is None:
+        return None
+    workspace = Workspace()
+    made: dict[str, Kernels] = {}
+    for m in model.encoders:
+        encoder = model.encoder(m)
+        frames = NativeFrames(encoder.frame, kernels, workspace, rounded)
+        made[m] = frames, NativeContext(encoder, model.card.attention, kernels, workspace, rounded)
+    return made
+
+
+def _plain(model: TwoStageModel) -> dict[str, Kernels]:
+    """Every sensor's kernels in plain torch."""
+    encoders = {m: model.encoder(m) for m in model.encoders}
+    return {m: (TorchFrames(e.frame), TorchContext(e, model.card.attention)) for m, e in encoders.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from models.network.frame_encoder import FRAME_VECTOR
 from models.network.modality import POSITIONS
 
 Maps = TypeVar("Maps")
-BATCH = 64  # patches through the whole frame encoder at once
+BATCH = {"cpu": 64, "cuda": 256}  # patches through the whole frame encoder at once
 
 # Multiplications, in units of one 149 x 149 matrix: what a pixel's maps cost, a patch, and a patch on its own.
 PER_PIXEL, PER_PATCH, ALONE = 2 * (KINDS**2 + 9), 524, 14100
@@ -37,6 +37,9 @@ class ContextKernels(Protocol):
     """Computes bottlenecks from frame vectors; `TorchContext` says how."""
 
     def encode(self, pool: Tensor, index: Tensor, days: Tensor) -> Tensor: ...
+
+
+Kernels = tuple[FrameKernels[Any], ContextKernels]
 
 
 class SensorEngine:
@@ -115,8 +118,9 @@ class SensorEngine:
             return
         row, column, slot = self._places(wanted)
         fill = scene.fill(wanted)
-        for begin in range(0, len(wanted), BATCH):
-            part = slice(begin, begin + BATCH)
+        size = BATCH.get(self.device.type, BATCH["cpu"])
+        for begin in range(0, len(wanted), size):
+            part = slice(begin, begin + size)
             at = torch.full_like(row[part], frame)
             patch = scene.patches.take_filled(at, row[part], column[part], fill[part])
             self.pool[slot[part]] = self.encoder(patch).float()
@@ -131,7 +135,7 @@ class SensorEngine:
             self.pool = pool
 
     def _tensor(self, values: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+        return to_device(values, self.device)
 
 
 class Scene:
@@ -155,11 +159,14 @@ class Scene:
 
     def fill(self, wanted: Wanted) -> Tensor:
         """What stands for missing values in each one's window, (n, channels)."""
-        frames, row, column = (
-            torch.from_numpy(np.ascontiguousarray(a)).to(self.values.device)
-            for a in (self.frames[wanted.window], wanted.row, wanted.column)
-        )
-        return self.patches.fill(frames, row, column)
+        places = (self.frames[wanted.window], wanted.row, wanted.column)
+        return self.patches.fill(*(to_device(a, self.values.device) for a in places))
+
+
+def to_device(values: NDArray[np.int64], device: torch.device) -> Tensor:
+    """A tensor of these values; a GPU fetches them when it gets there, while the next frame is planned."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def merge_equal(cube: NDArray[np.float32]) -> NDArray[np.int64]:

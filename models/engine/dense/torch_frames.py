@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,7 +15,8 @@ from models.network.attention import AttentionAxis
 from models.network.frame_encoder import WIDTH, FrameEncoder
 from models.network.modality import ModalityEncoder
 
-BATCH = 32  # patches at once: 32 x 134 kB for the joined features
+BATCH = {"cpu": 32, "cuda": 512}  # patches at once, each 134 kB for the joined features
+WINDOWS = {"cpu": 512, "cuda": 2048}  # at once
 
 
 class TorchFrames:
@@ -42,7 +45,7 @@ class TorchFrames:
         pool : (slots, 256)
         """
         pixel, kind, _ = patch_offsets(maps.width, row.device)
-        for part in _batches(len(row)):
+        for part in _batches(len(row), BATCH, row.device):
             at = (row[part] * maps.width + column[part])[:, None] + pixel
             pool[slot[part]] = self._finish(maps.joined[at * KINDS**2 + kind], maps.y[at]).float()
 
@@ -52,7 +55,7 @@ class TorchFrames:
         ``fill`` (n, channels) stands for missing values in the patches' windows; for the others see `shared`.
         """
         patches = maps.missing.unfold(0, PATCH, 1).unfold(1, PATCH, 1)
-        for part in _batches(len(row)):
+        for part in _batches(len(row), BATCH, row.device):
             places = (row[part], column[part])
             filled = self._filled(maps, patches[places], *places, fill[part])
             pool[slot[part]] = self._finish(*filled).float()
@@ -99,11 +102,10 @@ class TorchContext:
     def encode(self, pool: Tensor, index: Tensor, days: Tensor) -> Tensor:
         """Bottlenecks of windows: vectors ``pool[index]`` (n, 11, 256) at ``days`` (n, 11) from the first frame."""
         gaps = days.diff(dim=1)
-        parts = (
-            self.encoder.encode_vectors(pool[index[p]], gaps[p], self.attention) for p in _batches(len(index), 512)
-        )
-        return torch.cat(list(parts))
+        parts = _batches(len(index), WINDOWS, index.device)
+        return torch.cat([self.encoder.encode_vectors(pool[index[p]], gaps[p], self.attention) for p in parts])
 
 
-def _batches(n: int, size: int = BATCH) -> list[slice]:
+def _batches(n: int, sizes: Mapping[str, int], device: torch.device) -> list[slice]:
+    size = sizes.get(device.type, sizes["cpu"])
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]

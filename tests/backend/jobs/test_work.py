@@ -113,6 +113,42 @@ def test_what_processes_say_is_in_the_log_even_of_a_job_that_fails(bench: Bench)
         assert said[0].more == {"data": {"nan": None}}
 
 
+def test_what_is_said_is_in_the_log_while_the_job_runs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both what the runner hears and what only the scheduler knows; nothing is lost or told twice."""
+    monkeypatch.setattr("backend.jobs.watch.SECONDS", 0.02)
+    notes = [[{"level": "warning", "message": "tiles"}]]
+    monkeypatch.setattr(FakeCluster, "notes", lambda self, asked: notes.pop() if notes else [])
+
+    def talk(env: Environment) -> Any:
+        env.ledger.say({"level": "info", "message": "begun", "code": "Mine"})
+        until(lambda: {"begun", "tiles"} <= {*bench.log(job)})
+        env.ledger.say({"level": "info", "message": "seen", "code": "Mine"})
+        return 1
+
+    bench.services.graphs.values["talk"] = talk  # type: ignore[attr-defined]
+    job = bench.claim(_process("talk"))
+    bench.worker.work(job)
+    said = bench.log(job)
+    assert [text for text in said if text in ("begun", "tiles", "seen")] in (
+        ["begun", "tiles", "seen"],
+        ["tiles", "begun", "seen"],
+    )
+
+
+def test_what_no_database_takes_is_replaced_in_the_log(bench: Bench) -> None:
+    odd = "a\0b\ud800"
+
+    def talk(env: Environment) -> Any:
+        env.ledger.say({"level": "info", "message": odd, "code": odd, "data": {odd: odd}})
+        return 1
+
+    bench.services.graphs.values["talk"] = talk  # type: ignore[attr-defined]
+    job = bench.work(_process("talk"))
+    assert job.state.status == "finished"
+    (entry,) = [entry for entry in bench.services.jobs.entries(job.id) if entry.more.get("data")]
+    assert entry.message == entry.code == "a�b?"
+
+
 def test_the_log_level_of_a_job_is_kept(bench: Bench) -> None:
     job = bench.work(_process("save", format="GTiff"), "error")
     assert (job.state.status, bench.log(job)) == ("finished", [])
@@ -148,11 +184,14 @@ def test_a_full_disk_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_too_large_a_result_is_refused_before_it_is_computed(services: Services, tmp_path: Path) -> None:
+    """Of formats that are put together in memory; others write what is read from a file."""
     bench = Bench(services, tmp_path, job_result_bytes=100)
-    job = bench.work(_process("save", format="GTiff"))
+    job = bench.work(_process("save", format="JSON"))
     assert job.state.status == "error"
-    assert "a batch job may have 100 bytes" in bench.log(job, "error")[0]
+    assert "as JSON" in bench.log(job, "error")[0]
+    assert "a batch job may have 100 bytes (OPENEO_EMBED_JOB_RESULT_BYTES)" in bench.log(job, "error")[0]
     assert services.cluster.asked == []  # type: ignore[attr-defined]
+    assert bench.work(_process("save", format="GTiff")).state.status == "finished"
 
 
 def test_results_count_for_the_quota(services: Services, tmp_path: Path) -> None:
@@ -165,7 +204,7 @@ def test_results_count_for_the_quota(services: Services, tmp_path: Path) -> None
 class Slow(FakeCluster):
     """A cluster that computes until it is told to stop."""
 
-    def compute(self, asked: Any, value: Any, deadline: Any) -> Any:
+    def compute(self, asked: Any, value: Any, deadline: Any, nodes: Any = None) -> Any:
         self.asked.append(asked)
         while True:
             deadline.check()
@@ -175,7 +214,7 @@ class Slow(FakeCluster):
 class Away(FakeCluster):
     """A cluster that is gone when it is needed."""
 
-    def compute(self, asked: Any, value: Any, deadline: Any) -> Any:
+    def compute(self, asked: Any, value: Any, deadline: Any, nodes: Any = None) -> Any:
         raise OpenEOError("InfrastructureBusy", "away")
 
 

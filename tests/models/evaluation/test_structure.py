@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.evaluation import coherence, smoothness
+from models.evaluation import TaskError, coherence, smoothness
 from tests.models.evaluation.sites import make_samples
 
 
@@ -39,3 +39,10 @@ def test_unknown_fields_do_not_count():
     left = np.where(np.arange(16) < 8, samples.site.fields, -1)
     half = replace(samples, site=replace(samples.site, fields=left))
     assert coherence([half])["embedding"]["ratio"] == pytest.approx(coherence([samples])["embedding"]["ratio"], rel=0.2)
+
+
+def test_without_neighbours_in_two_fields_there_is_no_answer():
+    samples = make_samples(0, "embedding", side=8)
+    one = replace(samples, site=replace(samples.site, fields=np.zeros_like(samples.site.fields)))
+    with pytest.raises(TaskError, match="no two neighbouring pixels"):
+        coherence([one])

@@ -42,6 +42,13 @@ def test_classes_must_grow_in_two_fields():
         land_cover_by_date([rare])
 
 
+def test_sites_must_share_two_classes():
+    samples = [make_samples(i, "bands") for i in range(2)]
+    other = replace(samples[1], site=replace(samples[1].site, land_cover=samples[1].site.land_cover + 1))
+    with pytest.raises(TaskError, match="fewer than two classes in common"):
+        land_cover_by_date([samples[0], other])
+
+
 @pytest.mark.parametrize("signal", ["embedding", "bands"])
 def test_productivity_is_told_by_the_season(signal):
     samples = [make_samples(i, signal) for i in range(2)]

@@ -10,6 +10,7 @@ from models.card import Modality, ModelCard, published_modalities
 from models.evaluation.samples import NO_CLASS
 from processes.evaluation import labelled_site, simulated_site
 from processes.evaluation.collections import _fields
+from tests.backend.made_sites import write_site
 
 CARD = ModelCard("test", published_modalities(), "s2")
 
@@ -41,10 +42,23 @@ def test_fields_are_connected_pieces_of_a_class():
     assert (fields[cover == NO_CLASS] == NO_CLASS).all()
 
 
+def test_pixels_without_a_label_have_no_class(tmp_path):
+    """Labels are unsigned as a rule: what stands for "not known" must not wrap round to a class."""
+    write_site(tmp_path, "optical", {"G": 0.2}, dates=2, side=4)
+    sensor = Modality("optical", ("G",), "sentinel2-reflectance", tokens=2, bottleneck=1)
+    labels = np.array([[7, 7, 0, 9]] * 4, np.uint16)
+    axes = {"x": 600_000.0 + 10 * np.arange(4), "y": 5_000_000.0 - 10 * np.arange(4)}
+    xr.Dataset({"CT": (("y", "x"), labels)}, axes).to_netcdf(tmp_path / "labels.nc")
+    site = labelled_site(ModelCard("test", (sensor,), "optical"), tmp_path / "optical.zarr", tmp_path / "labels.nc")
+    assert site.land_cover.tolist() == [[7, 7, NO_CLASS, 9]] * 4
+    assert site.classes == {7: "CT 7", 9: "CT 9"}
+    assert (site.fields == NO_CLASS).tolist() == [[False, False, True, False]] * 4
+
+
 def test_the_real_site_with_its_crops(real_site):
     site = labelled_site(CARD, real_site, real_site / "labels_10m.nc")
     assert site.cubes["s2"].shape[2:] == site.cubes["s1"].shape[2:] == (64, 64)
-    assert site.classes[1200] == "CT 1200"
+    assert site.classes == {c: f"CT {c}" for c in (1200, 2130, 5100, 7900, 9120)}
     assert (site.land_cover == 1200).sum() == 1249
     with pytest.raises(ValueError, match="no variable 'crop'"):
         labelled_site(CARD, real_site, real_site / "labels_10m.nc", "crop")

@@ -122,8 +122,9 @@ def _is_of_cubes(id: str, registry: ProcessRegistry) -> bool:
     return id in OTHERS or any(subtypes(schema) & set(CUBES) for schema in schemas)
 
 
-IDS = sorted(id for id, process in build_registry()["predefined", None].items() if process.implementation)
-NUMBERS = [id for id in IDS if not _is_of_cubes(id, build_registry()) and id not in TEXTS_AND_DATES]
+REGISTRY = build_registry()
+IDS = sorted(id for id, process in REGISTRY["predefined", None].items() if process.implementation)
+NUMBERS = [id for id in IDS if not _is_of_cubes(id, REGISTRY) and id not in TEXTS_AND_DATES]
 
 
 def test_no_process_is_forgotten() -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import zipfile
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -125,9 +126,71 @@ def test_no_id_is_a_path(tmp_path, id):
     assert caught.value.code in ("ModelNotFound", "ProcessParameterInvalid")
 
 
-@pytest.mark.parametrize("uri", ["https://example.org/model.json", "file:///etc/passwd", "", " "])
-def test_no_url_is_loaded(tmp_path, uri):
-    with pytest.raises(OpenEOError, match="not from URLs") as caught:
+@dataclass
+class Jobs:
+    """The results of one batch job, at one URL; see `UserResults`."""
+
+    files: dict[str, tuple[str, bytes]]
+    url = "https://here.example/openeo/1.2/jobs/0123456789abcdef0123456789abcdef/results"
+
+    @property
+    def assets(self):
+        return {name: {"type": kind} for name, (kind, _) in self.files.items()}
+
+    def open(self, name):
+        return io.BytesIO(self.files[name][1])
+
+    def at(self, url):
+        return self if url == self.url else None
+
+
+ITEM_TYPE = "application/geo+json"
+
+
+def test_a_model_is_loaded_by_the_results_of_the_job_that_saved_it(cube, tmp_path):
+    env = environment(tmp_path, cube=lazy(cube))
+    item = save(env, **KMEANS)
+    noise = {"log.json": ("application/json", b"[1]"), "map.tif": ("image/tiff", b"II*")}
+    jobs = Jobs({**noise, "result.json": (ITEM_TYPE, json.dumps(item).encode())})
+    later = replace(environment(tmp_path, cube=lazy(cube)), results=jobs)
+    by_url, by_id = (build(later, **load(uri)).compute(scheduler="sync") for uri in (jobs.url, item["id"]))
+    np.testing.assert_array_equal(by_url, by_id)
+    assert np.isfinite(by_url).any()
+    # Another user may read the results by a signed URL, but has no such model.
+    other = replace(environment(tmp_path / "other", models=Named()), results=jobs)
+    with pytest.raises(OpenEOError, match=item["id"]) as caught:
+        build(other, model=node("load_ml_model", uri=jobs.url))
+    assert caught.value.code == "ModelNotFound"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        ("image/tiff", b"II*"),
+        (ITEM_TYPE, b"{"),
+        (ITEM_TYPE, b"[" * 100_000),
+        (ITEM_TYPE, b'{"id": "ml-0123456789abcdef", "stac_extensions": []}'),
+        (ITEM_TYPE, b'"https://stac-extensions.github.io/mlm/v1.5.2/schema.json"'),
+    ],
+)
+def test_results_that_are_no_model_are_refused(tmp_path, file):
+    env = replace(environment(tmp_path), results=Jobs({"result": file}))
+    with pytest.raises(OpenEOError, match="has saved no model") as caught:
+        build(env, model=node("load_ml_model", uri=Jobs.url))
+    assert caught.value.code == "ProcessParameterInvalid"
+
+
+@pytest.mark.parametrize("uri", ["https://example.org/model.json", "http://169.254.169.254/item.json"])
+@pytest.mark.parametrize("results", [None, Jobs({})])
+def test_nothing_is_loaded_from_other_servers(tmp_path, uri, results):
+    with pytest.raises(OpenEOError, match=r"from other servers; the operator .* model import") as caught:
+        build(replace(environment(tmp_path), results=results), model=node("load_ml_model", uri=uri))
+    assert caught.value.code == "ProcessParameterInvalid"
+
+
+@pytest.mark.parametrize("uri", ["file:///etc/passwd", "", " "])
+def test_what_is_no_name_is_refused(tmp_path, uri):
+    with pytest.raises(OpenEOError) as caught:
         build(environment(tmp_path), model=node("load_ml_model", uri=uri))
     assert caught.value.code == "ProcessParameterInvalid"
 

@@ -1,0 +1,152 @@
+"""The GPU path without a GPU: its kernels in Triton's interpreter, compiled ahead of time, and doubted before use."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.engine.dense import DenseEngine, run
+from models.engine.dense.exact import exact_products
+from models.engine.dense.gpu import choose
+from models.engine.dense.torch_frames import TorchContext, TorchFrames
+from models.engine.tiles import LARGEST, SCRATCH, bytes_of
+from models.frames import EDGE
+from tests.models.engine.scenes import three_sensors, two_sensors
+
+needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+CASES = (
+    "clear", "one channel", "nearly all missing", "transformer", "every token alone", "in steps",
+    "transformer in steps", "proof", "cube",
+)  # fmt: skip
+
+
+def run_program(name: str, folder: Path, *arguments: str, **environment: str):
+    """What a program beside this file prints, as JSON; Triton is told at import whether it interprets."""
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(folder), **environment}
+    command = [sys.executable, "-W", "error", "-m", f"tests.models.engine.{name}", *arguments]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_give_plain_torchs_numbers(tmp_path):
+    found = run_program("interpret_kernels", tmp_path, TRITON_INTERPRET="1")
+    assert tuple(found) == CASES
+    off = {(case, name): most for case, numbers in found.items() for name, most in numbers.items()}
+    assert {key: most for key, most in off.items() if not most < choose.TOLERANCE} == {}
+    assert off["cube", "embeddings"] > 0  # the kernels did it, not the reference
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_compile_for_ampere_and_hopper_and_fit_their_registers(tmp_path):
+    found = run_program("compile_kernels", tmp_path, "float32:90", "bf16:80")
+    assert {k["kernel"] for k in found} == {
+        "sum_taps", "join_kinds", "channel_statistics", "position_statistics", "weigh_and_pool", "fill_taps",
+        "neighbours", "place_tokens", "attend", "feed_forward",
+    }  # fmt: skip
+    assert [k for k in found if k["stack"]] == []  # nothing is spilled
+    assert max(k["registers"] for k in found) <= 216  # two programs of 128 threads on a multiprocessor
+    assert max(k["shared"] for k in found) <= 48 << 10
+
+
+@needs_triton
+def test_without_a_gpu_that_runs_them_plain_torch_does_and_the_log_says_why_once(caplog, monkeypatch):
+    model = three_sensors()
+    monkeypatch.setattr(choose, "_said", set())
+    with caplog.at_level(logging.WARNING):
+        kernels = [choose.triton_kernels(model, rounded=False) for _ in range(2)]
+    assert kernels == [None, None]
+    assert [r.message.split(":")[0] for r in caplog.records] == [
+        "The dense engine runs on plain torch on this GPU, not on Triton's kernels"
+    ]
+
+
+def test_a_model_on_a_gpu_asks_for_kernels_of_gpus(monkeypatch):
+    model, asked = three_sensors(), []
+    monkeypatch.setattr(run, "library", lambda rounded: pytest.fail("C++ on a GPU"))
+    monkeypatch.setattr(type(model), "device", property(lambda self: torch.device("cuda")))
+    monkeypatch.setattr(choose, "triton_kernels", lambda *arguments: asked.append(arguments))
+    with pytest.raises(ValueError, match="no compiled kernels for this device"):
+        DenseEngine(model, "bf16", compiled=True)
+    assert asked == [(model, True)]
+
+
+@pytest.mark.parametrize(
+    ("add", "rounded", "says"),
+    [(0, False, ""), (1e-3, False, r"allowed is 5\.0e-06"), (float("nan"), False, "by nan"), (1, True, "allowed is")],
+)
+def test_kernels_that_are_wrong_are_found_out(monkeypatch, add, rounded, says):
+    """Those tried are plain torch's, of a model that is not quite the same."""
+    for name, few in (("SIZE", (15, 16)), ("PATCHES", 2), ("WINDOWS", 2)):
+        monkeypatch.setattr(choose, name, few)
+    model = three_sensors()
+    encoder = copy.deepcopy(model.encoder("heat"))
+    encoder.frame.conv2.bias.data[3] += add
+    kernels = TorchFrames(encoder.frame), TorchContext(encoder, model.card.attention)
+    if not says:
+        choose.prove(model, "heat", kernels, rounded)
+        return
+    with pytest.raises(choose.KernelsDisagree, match=f"heat: vectors of clear patches differ from plain torch.*{says}"):
+        choose.prove(model, "heat", kernels, rounded)
+
+
+@needs_triton
+@pytest.mark.parametrize("rounded", [False, True])
+def test_what_is_kept_fits_what_tiles_reckon_with(monkeypatch, rounded):
+    """On tensors without numbers, of the largest tile's size."""
+    from models.engine.dense.gpu import context, frames
+    from models.engine.dense.gpu.weights import Buffers
+
+    for module in (frames, context):
+        monkeypatch.setattr(module, "launch", lambda *_, **__: None)
+    nowhere, side = torch.device("meta"), LARGEST["cuda"]
+    encoder, around, buffers = two_sensors().encoder("s2").to(nowhere), side + 2 * EDGE, Buffers()
+    many = torch.zeros(side**2, dtype=torch.int64, device=nowhere)
+    pool = torch.zeros(1, 256, device=nowhere)
+    with torch.inference_mode():
+        engine = frames.TritonFrames(encoder.frame, buffers, rounded)
+        values = torch.zeros(around, around, 10, device=nowhere)
+        maps = engine.load(values, values[..., 0] > 0, True)
+        held = buffers.size
+        engine.shared(maps, many, many, many, pool)
+        engine.owned(maps, many, many, many, torch.zeros(side**2, 10, device=nowhere), pool)
+        context.TritonContext(encoder, "frames", buffers, rounded).encode(
+            pool, many.expand(11, -1).T, many.expand(11, -1).T
+        )
+        most = buffers.size
+        for smaller in (around - 9, around):  # tile after tile: nothing grows
+            engine.load(values[:smaller, :smaller], values[:smaller, :smaller, 0] > 0, True)
+    assert buffers.size == most
+    maps_alone = bytes_of(side, 0, 0, "cuda") - SCRATCH - side**2 * 4 * 256 * 121
+    assert held < maps_alone + SCRATCH / 2
+    assert most < maps_alone + SCRATCH * 3 / 4  # the rest is for what torch takes on its own
+
+
+def test_the_largest_tile_fits_a_gpu_of_8_gb():
+    assert bytes_of(LARGEST["cuda"], dates=2 * 73, channels=12, kind="cuda") < 8e9
+
+
+@pytest.mark.parametrize("before", ["highest", "high"])
+def test_products_are_exact_whatever_was_set(before):
+    usual = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(before)
+        with exact_products(torch.device("cuda")):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert not torch.backends.cudnn.allow_tf32
+        assert torch.get_float32_matmul_precision() == before
+    finally:
+        torch.set_float32_matmul_precision(usual)
