@@ -1,4 +1,4 @@
-"""Train the model `demo` that comes with the package: an hour on two CPU cores, minutes on a GPU.
+"""Train the model `demo` that comes with the package: an hour and a half on one CPU core.
 
     python examples/train_demo_model.py --site ../shared/data/flanders
 
