@@ -66,7 +66,9 @@ class Settings:
     sync_bytes: int = _setting(4096 * MIB, "most bytes of cubes that a synchronous request may load", least=1)
     sync_result_bytes: int = _setting(256 * MIB, "largest result of a synchronous request in bytes", least=1)
     sync_embeddings: int = _setting(
-        4_000_000, "most embeddings (pixels x dates; with quality each counts as three) of a synchronous request", least=0
+        4_000_000,
+        "most embeddings (pixels x dates; with quality each counts as three) of a synchronous request",
+        least=0,
     )
     sync_tasks: int = _setting(200_000, "most Dask tasks of a synchronous request", least=1)
     sync_seconds: float = _setting(600.0, "longest synchronous request in seconds", least=1)
