@@ -10,6 +10,7 @@ from uuid import uuid4
 from dask.base import is_dask_collection
 
 from processes.fetch.rules import FetchRules
+from udf.cluster import CALLS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -93,7 +94,7 @@ class Ledger:
     messages: list[dict[str, Any]] = field(default_factory=list)
     cubes: list[xr.DataArray] = field(default_factory=list)
     said: int = 0
-    topic: str = field(default_factory=lambda: uuid4().hex)
+    topic: str = field(default_factory=lambda: CALLS + uuid4().hex)
     runs_code: bool = False
     made_by: dict[str, str] = field(default_factory=dict)
     nodes: dict[str, str] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 EMBEDDING = "multimodal-embed"  # what the keys of embedding tasks begin with
 ABOUT = "openeo"  # the annotation that tells whose a task is: `job` or `request`, and perhaps `node`
+CALLS = "openeo-calls-"  # begins the topics under which users' functions say what they have to say
 NOTES = "openeo-notes"  # the topic under which tasks tell what the log of their job should say
 GPU = "GPU"
 CPU = "CPU"

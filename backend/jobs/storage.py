@@ -57,7 +57,10 @@ class LocalStorage:
         self._clock = clock
 
     def spool(self, size: int) -> IO[bytes]:
-        """Open a file on the disk of the results; whatever becomes of this process, nothing is left of it."""
+        """Open a file on the disk of the results, where `size` bytes must be free.
+
+        Whatever becomes of this process, nothing is left of the file.
+        """
         self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
         if shutil.disk_usage(self._drafts).free < size:
             raise disk_full()

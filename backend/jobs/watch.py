@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -16,6 +17,8 @@ from backend.jobs.model import Job
 from backend.sync.cluster import Cluster, Progress
 from backend.sync.estimate import REMEDY
 from processes.errors import OpenEOError
+
+logger = logging.getLogger("backend.jobs")
 
 MIB = 2**20
 SECONDS = 1.0
@@ -91,7 +94,7 @@ class Watch:
     tell : callable
         Is told, now and then, how far the run is.
     look_too : callable
-        Called once a second.
+        Called once a second. What it raises is logged, and it is called again.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class Watch:
         self._tell = tell
         self._look_too = look_too
         self._told, self._told_at = 0.0, time.monotonic()
+        self._failing: dict[str, str] = {}  # what each look fails with, told once
         self._over = threading.Event()
         self._thread = threading.Thread(target=copy_context().run, args=(self._keep,), name="watch", daemon=True)
 
@@ -119,8 +123,14 @@ class Watch:
 
     def look(self) -> None:
         """Look at the cluster and at this process now."""
+        self._measure()
+        self._look_at_cluster()
+
+    def _measure(self) -> None:
+        self._run.runner_memory = max(self._run.runner_memory, resident())
+
+    def _look_at_cluster(self) -> None:
         run = self._run
-        run.runner_memory = max(run.runner_memory, resident())
         run.worker_memory = max(run.worker_memory, self._cluster.memory())
         try:
             mine = [item for item in self._cluster.progress(run.user, run.kind) if item.id == run.id]
@@ -137,6 +147,20 @@ class Watch:
             self._tell(f"{self._run.progress:.0f} % done: {item.done} of {item.total} Dask tasks.")
 
     def _keep(self) -> None:
+        """Look until the run is over, whatever a look fails at: the limit of memory hangs on it.
+
+        The cluster comes last: one that is slow to answer holds up what was said no longer than needed.
+        """
+        looks = {"memory": self._measure, "what was said": self._look_too, "the cluster": self._look_at_cluster}
         while not self._over.wait(SECONDS):
-            self._look_too()  # first: a cluster that is slow to answer holds up what was said no longer than needed
-            self.look()
+            for name, look in looks.items():
+                self._try(name, look)
+
+    def _try(self, name: str, look: Callable[[], None]) -> None:
+        try:
+            look()
+            self._failing.pop(name, None)
+        except Exception as error:
+            if self._failing.get(name) != type(error).__name__:  # not once a second
+                self._failing[name] = type(error).__name__
+                logger.exception("job %s: a look at %s failed; it goes on", self._run.job.id, name)

@@ -102,7 +102,9 @@ class Worker:
 
     def _file_for(self, prepared: Prepared) -> contextlib.AbstractContextManager[IO[bytes] | None]:
         """Return the file that values are kept in which need not be in memory; None where they may be."""
-        return self._storage.spool(prepared.cost.result_bytes) if prepared.spooled else contextlib.nullcontext()
+        if not prepared.spooled:
+            return contextlib.nullcontext()
+        return self._storage.spool(prepared.cost.result_bytes * prepared.form.copies)
 
     def _publish(self, run: JobRun, prepared: Prepared, computed: Any, lease: Lease) -> None:
         """Write the files to a draft, and show them all at once."""

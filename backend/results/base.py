@@ -24,7 +24,8 @@ class Option:
 class ResultFormat(Protocol):
     """One file format: what `/file_formats` tells of it, and how a value becomes a file.
 
-    One that `streams` writes lazy cubes, too, and reads them part by part: they need not fit into memory.
+    One that has `copies` writes lazy cubes, too, and reads them part by part: they need not fit into memory. So many
+    times their size such cubes take on the disk while they are written, the file that they are read from included.
     """
 
     name: ClassVar[str]
@@ -33,7 +34,7 @@ class ResultFormat(Protocol):
     media_type: ClassVar[str]
     suffix: ClassVar[str]
     gis_data_types: ClassVar[tuple[str, ...]]
-    streams: ClassVar[bool]
+    copies: ClassVar[int]
     options: ClassVar[Mapping[str, Option]]
 
     def check(self, value: Any, options: Options) -> None:

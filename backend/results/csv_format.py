@@ -28,7 +28,7 @@ class Csv:
     media_type: ClassVar[str] = "text/csv"
     suffix: ClassVar[str] = ".csv"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "vector", "table")
-    streams: ClassVar[bool] = False
+    copies: ClassVar[int] = 0
     options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:

@@ -45,7 +45,7 @@ class GTiff:
     media_type: ClassVar[str] = "image/tiff; application=geotiff"
     suffix: ClassVar[str] = ".tif"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster",)
-    streams: ClassVar[bool] = True
+    copies: ClassVar[int] = 3
     options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:

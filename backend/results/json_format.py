@@ -25,7 +25,7 @@ class Json:
     media_type: ClassVar[str] = "application/json"
     suffix: ClassVar[str] = ".json"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "vector", "table", "other")
-    streams: ClassVar[bool] = False
+    copies: ClassVar[int] = 0
     options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:

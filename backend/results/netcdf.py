@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -38,7 +37,7 @@ class NetCDF:
     media_type: ClassVar[str] = "application/x-netcdf"
     suffix: ClassVar[str] = ".nc"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster", "other")
-    streams: ClassVar[bool] = True
+    copies: ClassVar[int] = 2
     options: ClassVar[Mapping[str, Option]] = {
         "variables": Option("`bands` (default), one variable per band, or `one`, a single variable.", ("bands", "one"))
     }
@@ -64,8 +63,8 @@ class NetCDF:
             dataset[name].encoding = _encoding(dataset[name])
         for dim in {"x", "y"} & set(dataset.coords):
             dataset[dim].encoding = {"_FillValue": None}
-        with dask.config.set(scheduler="synchronous"):
-            dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+        # Said here alone: Dask's settings are those of all threads.
+        dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4", compute=False).compute(scheduler="synchronous")
 
 
 class _Parts:

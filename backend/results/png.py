@@ -33,7 +33,7 @@ class Png:
     media_type: ClassVar[str] = "image/png"
     suffix: ClassVar[str] = ".png"
     gis_data_types: ClassVar[tuple[str, ...]] = ("raster",)
-    streams: ClassVar[bool] = False
+    copies: ClassVar[int] = 0
     options: ClassVar[Mapping[str, Option]] = {
         "minimum": Option("the number that becomes 0 (black)."),
         "maximum": Option("the number that becomes 255 (white)."),

@@ -33,7 +33,7 @@ class GeoJson:
     media_type: ClassVar[str] = "application/geo+json"
     suffix: ClassVar[str] = ".geojson"
     gis_data_types: ClassVar[tuple[str, ...]] = ("vector",)
-    streams: ClassVar[bool] = False
+    copies: ClassVar[int] = 0
     options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:
@@ -67,7 +67,7 @@ class GeoParquet:
     media_type: ClassVar[str] = "application/vnd.apache.parquet"
     suffix: ClassVar[str] = ".parquet"
     gis_data_types: ClassVar[tuple[str, ...]] = ("vector",)
-    streams: ClassVar[bool] = False
+    copies: ClassVar[int] = 0
     options: ClassVar[Mapping[str, Option]] = {}
 
     def check(self, value: Any, options: Options) -> None:

@@ -172,8 +172,8 @@ class DaskCluster:
         finally:
             client.unsubscribe_topic(topic)
             client._event_handlers.pop(topic, None)  # Dask keeps it for ever
-            with contextlib.suppress(Exception):  # the scheduler is gone, or lets no code be sent to it
-                client.run_on_scheduler(_forget_topic, topic=topic, wait=False)
+            with contextlib.suppress(Exception):  # the scheduler is gone, and with it the topic
+                client._send_to_scheduler({"op": "openeo-forget", "topic": topic})
 
     def progress(self, user: str, kind: str = "request") -> list[Progress]:
         """Ask the scheduler how far the requests (or jobs) of `user` are."""
@@ -269,6 +269,8 @@ def _call(client: Any, operation: str, **arguments: Any) -> Any:
 
     They are missing after an operator's own scheduler was started or restarted; ours starts with them.
     """
+    from distributed.client import ClosedClientError
+
     from backend.sync.plugin import RequestsPlugin
 
     async def ask() -> Any:
@@ -278,7 +280,7 @@ def _call(client: Any, operation: str, **arguments: Any) -> Any:
         if operation.startswith("openeo_"):
             client.register_plugin(RequestsPlugin())  # does nothing where the scheduler has it
         return client.sync(ask, callback_timeout=CALL_SECONDS)
-    except (OSError, TimeoutError) as error:
+    except (OSError, TimeoutError, ClosedClientError) as error:
         logger.warning("the Dask scheduler does not answer: %s", error)
         raise _busy() from None
 
@@ -287,12 +289,14 @@ def _gather(
     client: Any, collections: Sequence[Any], asked: Asked, deadline: Stopper, stream: Stream | None
 ) -> Sequence[Any]:
     """Compute the collections as one graph, of whose blocks the scheduler learns that they are the request's."""
+    from distributed.client import ClosedClientError
+
     try:
         announce = partial(_call, client, "openeo_watch", request=asked.id)
         return collect(client, collections, lambda keys: announce(keys=keys), deadline.check, stream)
     except TaskFailed as failed:
         raise (_of_task(failed.error, _memory_limits(client))) from failed.error
-    except Interrupted as interrupted:
+    except (Interrupted, ClosedClientError) as interrupted:  # closed by a thread that found the scheduler gone
         raise _busy() from interrupted
 
 
@@ -328,11 +332,6 @@ def _of_task(error: Exception, limits: Sequence[int] = ()) -> Exception:
         message = f"The value passed for parameter 'data' in process 'multimodal_embed' is invalid: {error}"
         return OpenEOError("ProcessParameterInvalid", message)
     return error
-
-
-def _forget_topic(dask_scheduler: Any, topic: str) -> None:
-    """Drop the messages of a topic, which Dask would keep as long as the scheduler runs."""
-    dask_scheduler._broker._topics.pop(topic, None)
 
 
 def _busy() -> OpenEOError:

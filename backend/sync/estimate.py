@@ -123,7 +123,7 @@ def check_estimate(cost: Estimate, settings: Settings) -> None:
 
 def check_job(cost: Estimate, settings: Settings, form: ResultFormat) -> None:
     """Refuse what is too much for a batch job, which has time: only what must fit into memory at once counts."""
-    if not form.streams and cost.result_bytes > settings.job_result_bytes:
+    if not form.copies and cost.result_bytes > settings.job_result_bytes:
         message = (
             f"The process would return {_size(cost.result_bytes)} of data as {form.name}, which is put together in "
             f"memory; a batch job may have {_size(settings.job_result_bytes)} (OPENEO_EMBED_JOB_RESULT_BYTES). "

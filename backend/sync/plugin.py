@@ -8,7 +8,7 @@ from typing import Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from udf.cluster import ABOUT, NOTES, offered, required
+from udf.cluster import ABOUT, CALLS, NOTES, offered, required
 
 MOST_NOTES = 100
 
@@ -62,6 +62,8 @@ class RequestsPlugin(SchedulerPlugin):
         scheduler.handlers["openeo_progress"] = self.progress
         scheduler.handlers["openeo_spent"] = self.spent
         scheduler.handlers["openeo_notes"] = self.notes
+        # Comes the same way as the end of a subscription, and so after it.
+        scheduler.stream_handlers["openeo-forget"] = self.forget
 
     def begin(
         self,
@@ -130,8 +132,21 @@ class RequestsPlugin(SchedulerPlugin):
                 self._count(entry)
             entry.sign(scheduler.tasks[key] for key in tasks if key in entry.pending)
 
+    def forget(self, topic: str, client: str = "") -> None:
+        """Drop a topic to which nobody listens any more; Dask would keep it as long as the scheduler runs."""
+        self._scheduler._broker._topics.pop(topic, None)
+
     def log_event(self, topic: str, msg: Any) -> None:
-        """Keep what a task says for the requests that wait for it."""
+        """Keep what a task says for the requests that wait for it.
+
+        What users' functions say has been sent on by now and is not kept. A call that was dropped may still say
+        something when its topic has been forgotten.
+        """
+        if topic.startswith(CALLS):
+            broker = self._scheduler._broker
+            broker.truncate(topic)
+            if not broker._topics[topic].subscribers:
+                self.forget(topic)
         if topic == NOTES:
             for entry in self._entries.values():
                 if msg["key"] in entry.pending and len(entry.notes) < MOST_NOTES:

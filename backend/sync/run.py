@@ -57,7 +57,7 @@ class Prepared:
     @property
     def spooled(self) -> bool:
         """Whether the values are better kept in a file than in memory."""
-        return self.form.streams and self.cost.result_bytes > spools.SPOOL_BYTES
+        return self.form.copies > 0 and self.cost.result_bytes > spools.SPOOL_BYTES
 
     def write(self, computed: Any, path: Path) -> Any:
         """Write what `data` was computed to, and return what was written."""

@@ -12,8 +12,10 @@ import operator
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# Roots of all blocks together; where there are more, finding the order would take longer than it saves.
-MOST_LINKS = 20_000_000
+# Roots of all tasks together; where there are more, finding the order would take more memory than it saves.
+MOST_LINKS = 4_000_000
+
+Roots = frozenset[int]
 
 
 def in_turn(tasks: Mapping[Any, Any], blocks: Sequence[Any]) -> list[Any]:
@@ -22,17 +24,16 @@ def in_turn(tasks: Mapping[Any, Any], blocks: Sequence[Any]) -> list[Any]:
     Among blocks that need equally many more, those go first that are first in `blocks`.
     """
     needed = _roots(tasks, blocks)
-    everywhere = functools.reduce(operator.and_, needed) if needed else 0
-    needed = [roots & ~everywhere for roots in needed]
-    if sum(roots.bit_count() for roots in needed) > MOST_LINKS:
+    if needed is None:
         return list(blocks)
-    return [blocks[number] for number in _greedily(needed)]
+    everywhere = functools.reduce(operator.and_, needed) if needed else Roots()
+    return [blocks[number] for number in _greedily([roots - everywhere for roots in needed])]
 
 
-def _roots(tasks: Mapping[Any, Any], blocks: Sequence[Any]) -> list[int]:
-    """Return the roots that each block depends on, as the bits of a number."""
-    found: dict[Any, int] = {}
-    count = 0
+def _roots(tasks: Mapping[Any, Any], blocks: Sequence[Any]) -> list[Roots] | None:
+    """Return the roots that each block depends on, by their numbers; None where these are too many."""
+    found: dict[Any, Roots] = {}
+    count = links = 0
     waiting = list(reversed(blocks))
     while waiting:
         key = waiting[-1]
@@ -44,21 +45,26 @@ def _roots(tasks: Mapping[Any, Any], blocks: Sequence[Any]) -> list[int]:
         waiting.pop()
         if key in found:
             continue
-        if below:
-            found[key] = functools.reduce(operator.or_, (found[dependency] for dependency in below))
-        else:
-            found[key] = 1 << count
+        if not below:
+            found[key] = Roots((count,))
             count += 1
+        elif len(below) == 1:
+            found[key] = found[next(iter(below))]  # the same set, in memory, too
+        else:
+            found[key] = Roots().union(*(found[dependency] for dependency in below))
+            links += len(found[key])
+        if links > MOST_LINKS:
+            return None
     return [found[block] for block in blocks]
 
 
-def _greedily(needed: Sequence[int]) -> Iterator[int]:
+def _greedily(needed: Sequence[Roots]) -> Iterator[int]:
     """Yield the numbers of blocks, always of one that needs the fewest more roots."""
     users: dict[int, list[int]] = {}
     for number, roots in enumerate(needed):
-        for root in _bits(roots):
+        for root in roots:
             users.setdefault(root, []).append(number)
-    missing = [roots.bit_count() for roots in needed]
+    missing = [len(roots) for roots in needed]
     waiting = [(count, number) for number, count in enumerate(missing)]
     heapq.heapify(waiting)
     done = [False] * len(needed)
@@ -68,15 +74,8 @@ def _greedily(needed: Sequence[int]) -> Iterator[int]:
             continue  # it has been taken, or stands further in front
         done[number] = True
         yield number
-        for root in _bits(needed[number]):
+        for root in needed[number]:
             for other in users.pop(root, ()):
                 missing[other] -= 1
                 if not done[other]:
                     heapq.heappush(waiting, (missing[other], other))
-
-
-def _bits(number: int) -> Iterator[int]:
-    while number:
-        lowest = number & -number
-        yield lowest.bit_length()
-        number ^= lowest

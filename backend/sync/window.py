@@ -52,6 +52,8 @@ class Plan:
         whole = set(self.blocks)
         for number, block in enumerate(self.blocks):
             self._send_with(number, block, whole)
+            if self._first[block] < number:  # sent as a part of others, and asked for later
+                self.last[block] = max(self.last.get(block, 0), number)
 
     def keys(self) -> list[Any]:
         """Return the keys of all tasks."""
@@ -117,7 +119,9 @@ class Window:
         if len(self.futures) > self._room // 2 or self._sent == len(self._plan.blocks):
             return {}
         self._room = max(self._threads() * BLOCKS_OF_THREAD, LEAST_BYTES // self._block_bytes, 1)
-        return self._ask(self._sent, min(self._sent + self._room - len(self.futures), len(self._plan.blocks)))
+        stop = min(self._sent + self._room - len(self.futures), len(self._plan.blocks))
+        # The cluster may have become smaller since more was asked for, or not have answered.
+        return self._ask(self._sent, stop) if stop > self._sent else {}
 
     def let_go(self, key: Any) -> None:
         """Forget a block that was received."""

@@ -25,6 +25,7 @@ from backend.sync.request import SyncRequest
 from processes.errors import OpenEOError
 from tests.backend.clusters import QUIET, one_worker
 from udf import InputError
+from udf.cluster import CALLS
 
 SOON = 15.0
 
@@ -215,6 +216,25 @@ def test_an_absent_cluster_is_busy_and_does_not_hold_up(monkeypatch: pytest.Monk
 
 def test_workers_are_counted(cluster: DaskCluster) -> None:
     assert cluster.workers() == 1
+
+
+def test_topics_of_calls_are_forgotten(cluster: DaskCluster, local: LocalCluster) -> None:
+    """What Dask would keep as long as the scheduler runs, what comes too late included."""
+    heard: list[dict[str, str]] = []
+    topic = f"{CALLS}one"
+    (worker,) = local.workers.values()
+    assert cluster.progress("anna") == []  # brings our part of the scheduler there
+    with cluster.listening(topic, heard.append):
+        until(lambda: local.scheduler._broker._topics[topic].subscribers)
+        worker.log_event(topic, {"say": "in time"})
+        until(lambda: [said["say"] for said in heard] == ["in time"])
+        assert local.scheduler.get_events(topic) == ()
+    until(lambda: topic not in local.scheduler._broker._topics)
+    worker.log_event(topic, {"say": "too late"})
+    worker.log_event("another", "afterwards")
+    until(lambda: local.scheduler.get_events("another") != ())
+    assert topic not in local.scheduler._broker._topics
+    assert len(heard) == 1
 
 
 def test_a_cluster_that_scales_itself_needs_nothing_else() -> None:

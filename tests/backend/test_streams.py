@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import dask.array as da
@@ -18,7 +19,7 @@ import pytest
 import xarray as xr
 from distributed import LocalCluster
 
-from backend.sync import blocks, window
+from backend.sync import blocks, turns, window
 from backend.sync import spool as spools
 from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
@@ -210,6 +211,47 @@ def test_what_was_loaded_is_used_up_before_more_is_loaded() -> None:
     assert sum(needed) == 4
     assert sum(needed[:9]) == 2
     assert in_turn(tasks, keys[::-1])[0] == keys[-1]
+
+
+class Sent:
+    """A client whose scheduler keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        self.keys: list[Any] = []
+
+    def get(self, tasks: Any, keys: list[Any], **options: Any) -> list[Any]:
+        self.keys += keys
+        return [SimpleNamespace(key=key, release=lambda: None) for key in keys]
+
+
+def test_a_cluster_that_shrinks_or_does_not_answer_is_asked_for_no_block_twice() -> None:
+    lazy, threads, client = numbers(60) + 1, [4], Sent()
+    keys = [(lazy.name, number) for number in range(30)]
+    asked = window.Window(client, [lazy], keys, 16, lambda: threads[0], lambda keys: None)
+    for given in (4, 4, 1, 0, 0, 4, 4, 1, *[4] * 9):
+        threads[0] = given
+        asked.send()
+        for key in list(asked.futures)[: len(asked.futures) // 2 + 1]:
+            asked.let_go(key)
+    assert client.keys == keys
+
+
+def test_a_block_that_others_are_made_of_may_be_wanted_long_after_them(cluster: DaskCluster) -> None:
+    root = numbers(24).sum()
+    below = numbers(24) + root
+    above = below * 2
+    for first, second in ((above, below), (below, above)):
+        one, other = stream(cluster, [first, second])
+        np.testing.assert_array_equal(one, first.compute(scheduler="sync"))
+        np.testing.assert_array_equal(other, second.compute(scheduler="sync"))
+
+
+def test_an_order_that_would_take_too_much_memory_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    lazy = da.overlap.overlap(numbers(40, chunks=2), 1, "none")
+    tasks, keys = window._written_out([lazy]), [(lazy.name, number) for number in reversed(range(20))]
+    assert sorted(in_turn(tasks, keys)) == sorted(keys)
+    monkeypatch.setattr(turns, "MOST_LINKS", 10)
+    assert in_turn(tasks, keys) == keys
 
 
 COUNTED = "_counted"
