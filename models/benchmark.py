@@ -69,8 +69,8 @@ class Result:
     work : float
         Multiplications and additions per second that the dense engine's arithmetic asks for.
     traffic : float
-        Bytes per second that its steps hand each other on a GPU (`bytes_per_embedding`); 0 on processors, whose caches
-        hold them.
+        Bytes per second that the kernels for GPUs hand each other (`bytes_per_embedding`); 0 where they do not do the
+        work: what plain torch moves is not counted, and on processors caches hold it.
     """
 
     rate: float
@@ -159,7 +159,8 @@ def measure(embedder: Embedder, cubes: Cubes, times: Times, reference: Reference
         out: list[NDArray[np.float32]] = []
         seconds = _seconds(lambda: out.append(embedder.embed(cubes, times, "cube")), model.device)
     per_second = n / seconds
-    traffic = bytes_per_embedding(model, cubes, rounded) if model.device.type == "cuda" else 0.0
+    counted = model.device.type == "cuda" and embedder.compiled
+    traffic = bytes_per_embedding(model, cubes, rounded) if counted else 0.0
     work = work_per_embedding(model, cubes)
     return Result(per_second, reference.error(out[-1]), memory[0], per_second * work, per_second * traffic)
 

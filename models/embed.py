@@ -170,7 +170,9 @@ class Embedder:
             bar.finish(tile, total_frames)
 
         with self._turn:
-            self._most = min(self._most, each_tile(*inner, min(side, self._most), embed_tile, self.halved))
+            forget = self._dense.forget if self._dense else None
+            most = each_tile(*inner, min(side, self._most), embed_tile, self.halved, forget)
+            self._most = min(self._most, most)
         return out
 
     def _run(self, cubes: dict[str, Cube], windows: WindowList, step: Callable[[], None]) -> Cube:

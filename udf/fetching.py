@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from udf.rules import PackageRules
 from udf.sandbox.errand import Errand, ErrandError
-from udf.wheels import MOST_FILES, WheelError
+from udf.wheels import LONGEST, MOST_FILES, MOST_NEEDED, MOST_WHEELS, WheelError
 
 ROUNDS = 12  # how deep dependencies may lie
-MOST_NEEDED = 1_000
 # pip looks into those that there are for what it calls itself.
 _ABOUT_SYSTEM = (
     "/etc/os-release", "/usr/lib/os-release", "/etc/lsb-release", "/etc/debian_version", "/etc/redhat-release",
@@ -61,9 +60,10 @@ def fetch(
         told = box.send(
             "download", {"wanted": sorted(asked), "fixed": fixed, "folder": place, "extras": _extras(asked)}
         )
-        more = {str(need) for need in _requirements(told["needed"]) if not is_there(need)} - asked
+        needed, wheels = _texts(told, "needed", MOST_NEEDED), _texts(told, "wheels", MOST_WHEELS)
+        more = {str(need) for need in _requirements(needed) if not is_there(need)} - asked
         if not more:
-            names = [str(Path(place, Path(name).name)) for name in told["wheels"]]
+            names = [str(Path(place, Path(name).name)) for name in wheels]
             box.send("unpack_all", {"wheels": names, "folder": str(folder / "packages")})
             return _taken_over(folder / "packages")
         asked |= more
@@ -88,6 +88,7 @@ class _Box:
             ports=_ports(index) if loads and not local else (),
             seconds=self._ends - time.monotonic(),
             file_bytes=self._rules.bytes,
+            folder_bytes=(ROUNDS + 2) * self._rules.bytes,  # wheels of each round, pip's own copies, what is unpacked
         )
         try:
             return errand.run({**request, "index": index, "bytes": self._rules.bytes})
@@ -105,15 +106,25 @@ def _ports(index: str) -> list[int]:
     return sorted({_HTTPS, _HTTP, _DNS, *([own] if own else [])})
 
 
-def _requirements(texts: Iterable[Any]) -> list[Requirement]:
+def _texts(told: Any, name: str, most: int) -> list[str]:
+    """Return a list of texts from an answer; whoever wrote it, it is held to that."""
+    texts = told.get(name) if isinstance(told, dict) else None
+    if not isinstance(texts, list) or len(texts) > most:
+        raise WheelError(f"reading the packages failed: the answer has no list {name!r} of at most {most}")
+    if not all(isinstance(text, str) and len(text) <= LONGEST for text in texts):
+        raise WheelError(f"reading the packages failed: {name!r} has what is no text of at most {LONGEST} characters")
+    return texts
+
+
+def _requirements(texts: Iterable[str]) -> list[Requirement]:
     found = []
-    for text in list(texts)[:MOST_NEEDED]:
+    for text in texts:
         try:
-            need = Requirement(str(text))
-        except InvalidRequirement:
-            raise WheelError(f"{str(text)[:200]!r} is no requirement") from None
+            need = Requirement(text)
+        except (ValueError, RecursionError):
+            raise WheelError(f"{text[:200]!r} is no requirement") from None
         if need.url is not None:
-            raise WheelError(f"{str(text)[:200]!r} names a place; packages come from the operator's index alone")
+            raise WheelError(f"{text[:200]!r} names a place; packages come from the operator's index alone")
         found.append(need)
     return found
 

@@ -20,13 +20,13 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from udf.fetching import fetch
 from udf.rules import PackageRules
-from udf.wheels import WheelError
+from udf.wheels import LONGEST, WheelError
 
 logger = logging.getLogger("udf.packages")
 
@@ -74,7 +74,7 @@ def read_script_block(source: str, allowed: bool) -> tuple[str, ...]:
         return ()
     try:
         block = tomllib.loads(content)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of numbers of too many digits
         raise PackageError(f"its block '# /// script' is no TOML: {error}") from None
     _require_python(block.get("requires-python"))
     listed = block.get("dependencies", [])
@@ -116,18 +116,22 @@ def _script_content(source: str) -> str | None:
 def _require_python(wanted: object) -> None:
     if wanted is None:
         return
+    if not isinstance(wanted, str) or len(wanted) > LONGEST:
+        raise PackageError(f"'requires-python' is no text of at most {LONGEST} characters")
     try:
-        fits = platform.python_version() in SpecifierSet(str(wanted))
-    except InvalidSpecifier:
+        fits = platform.python_version() in SpecifierSet(wanted)
+    except ValueError:
         raise PackageError(f"'requires-python' is {wanted!r}, which is no version specifier") from None
     if not fits:
         raise PackageError(f"it requires Python {wanted}; there is {platform.python_version()}")
 
 
 def _requirement(text: str) -> Requirement:
+    if len(text) > LONGEST:
+        raise PackageError(f"{text[:200]!r}... in its dependencies is longer than {LONGEST} characters")
     try:
         requirement = Requirement(text)
-    except InvalidRequirement:
+    except (ValueError, RecursionError):
         raise PackageError(f"{text[:200]!r} in its dependencies is no requirement; write, say, 'name>=1.2'") from None
     if requirement.url is not None:
         raise PackageError(f"{text[:200]!r} names a place; packages come from the operator's index alone")
@@ -136,13 +140,17 @@ def _requirement(text: str) -> Requirement:
 
 def _is_there(requirement: Requirement) -> bool:
     """Whether nothing is to be installed for a requirement: a library that is offered anyway fulfils it, say."""
-    if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-        return True  # nothing is wanted here
     there = {canonicalize_name(name): found for name, found in offered_versions().items()}
     found = there.get(canonicalize_name(requirement.name))
+    try:
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            return True  # nothing is wanted here
+        fits = found is not None and found in requirement.specifier
+    except (ValueError, RecursionError):  # markers that compare texts, versions of too many digits
+        raise PackageError(f"{str(requirement)[:LONGEST]!r} cannot be compared with what there is") from None
     if found is None or requirement.extras:
         return False
-    if found not in requirement.specifier:
+    if not fits:
         raise PackageError(f"it requires {requirement}; there is {requirement.name} {found}, which cannot be replaced")
     return True
 

@@ -20,12 +20,14 @@ from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 MOST_WHEELS = 60
 MOST_FILES = 20_000  # of all wheels of a set
 MOST_METADATA = 1 << 20  # bytes
+MOST_NEEDED = 1_000  # dependencies of a set
+LONGEST = 500  # characters of a requirement: the server looks at versions, whose digits take the time of their square
 _TOLD = 600
 _UNREADABLE = (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
 _CHUNK = 1 << 20
@@ -61,6 +63,8 @@ def download(request: dict[str, Any]) -> dict[str, Any]:
         raise WheelError(f"the packages {_names(request)} are {len(found)} wheels of {size} bytes; {limits}")
     extras = {name: set(chosen) for name, chosen in request["extras"].items()}
     needed = {str(need) for wheel in found for need in required(wheel, extras)}
+    if len(needed) > MOST_NEEDED:
+        raise WheelError(f"the packages {_names(request)} have {len(needed)} dependencies; {MOST_NEEDED} are possible")
     return {"wheels": [path.name for path in found], "needed": sorted(needed)}
 
 
@@ -110,10 +114,19 @@ def required(wheel: Path, extras: dict[str, set[str]]) -> list[Requirement]:
     found = []
     for line in HeaderParser().parsestr(text).get_all("Requires-Dist", []):
         need = _requirement(wheel, str(line))
-        if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in chosen):
+        if _is_wanted(wheel, need, chosen):
             need.marker = None
+            if len(str(need)) > LONGEST:
+                raise WheelError(f"{wheel.name} depends on {str(need)[:200]!r}..., longer than {LONGEST} characters")
             found.append(need)
     return found
+
+
+def _is_wanted(wheel: Path, need: Requirement, extras: set[str]) -> bool:
+    try:
+        return need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in extras)
+    except (ValueError, RecursionError):
+        raise WheelError(f"{wheel.name} depends on {need.name} where a marker holds that cannot be compared") from None
 
 
 def unpack(wheels: Iterable[Path], folder: Path, most: int) -> None:
@@ -172,7 +185,7 @@ def _place(wheel: Path, entry: zipfile.ZipInfo) -> Path | None:
 def _requirement(wheel: Path, text: str) -> Requirement:
     try:
         need = Requirement(text)
-    except InvalidRequirement:
+    except (ValueError, RecursionError):
         raise WheelError(f"{wheel.name} depends on {text[:200]!r}, which is no requirement") from None
     if need.url is not None:
         raise WheelError(f"{wheel.name} depends on {text[:200]!r}; packages come from the operator's index alone")

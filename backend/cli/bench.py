@@ -119,8 +119,9 @@ def _table(network: TwoStageModel, size: int, sample: int, ceiling: Ceilings) ->
 
 
 def _of_ceilings(result: Result, ceiling: Mapping[str, float]) -> list[str]:
-    """Which shares of the ceilings the arithmetic and the traffic of clear frames amount to."""
-    return [f"{result.work / ceiling['matrix']:.0%}", f"{result.traffic / ceiling['copy']:.0%}"]
+    """Which shares of the ceilings the arithmetic and the traffic of clear frames amount to; none where not counted."""
+    traffic = f"{result.traffic / ceiling['copy']:.0%}" if result.traffic else ""
+    return [f"{result.work / ceiling['matrix']:.0%}", traffic]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -77,7 +77,7 @@ def evaluate(
         raise click.UsageError("nothing to evaluate at: give --scenes above 0, or --site")
     model = _load(name, data)
     output.mkdir(parents=True, exist_ok=True)
-    told = f"`{_command(name, scenes, size, site, labels, embeddings, decoded)}` on {_machine(model)}."
+    told = f"`{_command(name, scenes, size, site, labels, variable, embeddings, decoded)}` on {_machine(model)}."
     results, lines = {}, [f"# What embeddings of `{name}` are worth", "", told]
     for place, sites in _places(model, scenes, size, site, labels, variable).items():
         results[place] = _one(model, place, sites, embeddings, decoded, output)
@@ -134,7 +134,7 @@ def _one(
             decoded,
             lambda what, done, total: bar.update(task, description=f"{place}: {what}", completed=done, total=total),
         )
-    if all(len(s) for s in samples):
+    if samples:
         draw_figure(output / f"{place}.png", f"{model.card.name}, {', '.join(results['sites'])}", results, samples)
     return results
 
@@ -142,17 +142,26 @@ def _one(
 def _table(place: str, results: dict[str, Any]) -> list[str]:
     from models.evaluation.report import to_markdown
 
-    heading = {"simulated": "Simulated scenes, half of them held out", "site": "Real site, fields held out"}[place]
+    held_out = "half of them held out" if results["answering"] > 1 else "fields held out"
+    scenes = "Simulated scenes" if len(results["sites"]) > 1 else "Simulated scene"
+    heading = f"{scenes}, {held_out}" if place == "simulated" else "Real site, fields held out"
     return ["", f"## {heading}", "", *to_markdown(results)]
 
 
 def _command(
-    name: str, scenes: int, size: int, site: Path | None, labels: Path | None, embeddings: int, decoded: int
+    name: str,
+    scenes: int,
+    size: int,
+    site: Path | None,
+    labels: Path | None,
+    variable: str,
+    embeddings: int,
+    decoded: int,
 ) -> str:
     parts = [f"openeo-embed model evaluate {name} --scenes {scenes} --size {size}"]
     parts += [f"--embeddings {embeddings} --decoded {decoded}"]
     parts += [f"--site {site.name}"] if site else []
-    parts += [f"--labels {labels.name}"] if labels else []
+    parts += [f"--labels {labels.name} --variable {variable}"] if labels else []
     return " ".join(parts)
 
 

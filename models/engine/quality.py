@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.engine.dense.exact import exact_products
 from models.engine.folded_decoder import FoldedDecoder
 from models.frames import EDGE, FRAMES, PATCH, WindowList
 from models.frames.windows import NONE
@@ -96,8 +97,7 @@ def _decoded(
     numbers = torch.from_numpy(np.ascontiguousarray(given))
     size = BATCH.get(device.type, BATCH["cpu"])
     parts: list[Tensor] = [torch.empty(0, decoder.frame.refine2.out_channels)]
-    # On GPUs torch lets convolutions round their inputs to 10 bits unless told not to.
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.inference_mode(), exact_products(device):
         folded = FoldedDecoder(decoder.frame)
         for begin in range(0, len(windows), size):
             part = slice(begin, begin + size)

@@ -74,7 +74,12 @@ def cut(rows: int, columns: int, side: int) -> Iterator[Tile]:
 
 
 def each_tile(
-    rows: int, columns: int, side: int, work: Callable[[Tile], None], halved: Callable[[int], None] | None = None
+    rows: int,
+    columns: int,
+    side: int,
+    work: Callable[[Tile], None],
+    halved: Callable[[int], None] | None = None,
+    forget: Callable[[], None] | None = None,
 ) -> int:
     """Do `work` on an area tile by tile; one for which a GPU's memory does not do is cut into quarters and tried again.
 
@@ -84,6 +89,8 @@ def each_tile(
         Of the first tiles; later ones are as small as those that went well.
     halved : callable, optional
         Called with each new side.
+    forget : callable, optional
+        Lets go of memory that the work keeps from tile to tile; called where it did not do.
 
     Returns
     -------
@@ -99,7 +106,7 @@ def each_tile(
     waiting = list(cut(rows, columns, side))[::-1]
     while waiting:
         tile = waiting.pop()
-        if _done_within(work, tile, most):
+        if _done_within(work, tile, most, forget):
             continue
         if _longest(tile) <= most:  # it was tried, and was too large
             most = max(_longest(tile) // 2, SMALLEST)
@@ -109,13 +116,15 @@ def each_tile(
     return most
 
 
-def _done_within(work: Callable[[Tile], None], tile: Tile, most: int) -> bool:
+def _done_within(work: Callable[[Tile], None], tile: Tile, most: int, forget: Callable[[], None] | None) -> bool:
     """Do the work unless the tile is larger than `most`; False where it is, or memory did not do."""
     if _longest(tile) > most:
         return False
     try:
         work(tile)
     except torch.OutOfMemoryError:
+        if forget:
+            forget()
         if _longest(tile) <= SMALLEST:
             raise
     else:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.engine.dense.exact import exact_products
 from models.engine.patches import Patches, make_patches
 from models.frames import WindowList
 from models.network import TwoStageModel
@@ -55,8 +56,7 @@ def run_windows(
     """
     patches = {m: make_patches(cube, model.device) for m, cube in cubes.items()}
     parts: dict[str, list[Tensor]] = {"embedding": [], **{m: [] for m in cubes}}
-    # On GPUs torch lets convolutions round their inputs to 10 bits unless told not to: far from 5e-6.
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.inference_mode(), exact_products(model.device):
         for part in _parts(windows):
             for name, values in _embed(model, patches, windows.take(part), batch, share).items():
                 parts[name].append(values.cpu())

@@ -72,7 +72,7 @@ def encode(model: TwoStageModel, site: Site, windows: WindowList, progress: Prog
     side = tile_side(model.device, frames, channels, None)
     rows, columns = (size - 2 * EDGE for size in site.land_cover.shape)
     work = _Encoding(model, site, windows, progress, frames * len(list(cut(rows, columns, side))))
-    each_tile(rows, columns, side, work)
+    each_tile(rows, columns, side, work, forget=work.forget)
     return Encoded(site, windows, work.numbers)
 
 
@@ -100,6 +100,10 @@ class _Encoding:
         found = self._engine.run({m: c[around] for m, c in self._site.cubes.items()}, part, self._advance)
         for name, values in found.items():
             self.numbers[name][own] = values
+
+    def forget(self) -> None:
+        """Let go of the engine's memory."""
+        self._engine.forget()
 
     def _advance(self) -> None:
         self._done += 1

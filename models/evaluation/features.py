@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.evaluation.samples import Samples, Table
+from models.evaluation.samples import Samples, Table, TaskError
 
 KINDS = ("embedding", "bands", "components")
 
@@ -35,15 +35,24 @@ def learn_features(kind: str, training: Sequence[Samples]) -> FeatureMaker:
     ------
     ValueError
         `kind` is none of `KINDS`.
+    TaskError
+        A single sample has no components.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(KINDS)}")
     steps = [StandardScaler()]
     if kind == "components":
-        size = min(s.embedding.shape[1] for s in training)
-        steps += [PCA(size, random_state=0), StandardScaler()]
+        steps += [PCA(components_of(training), random_state=0), StandardScaler()]
     values = np.concatenate([_source(s, kind) for s in training])
     return FeatureMaker(kind, make_pipeline(*steps).fit(values))
+
+
+def components_of(training: Sequence[Samples]) -> int:
+    """How many principal components are taken: as many as numbers of the embedding, where bands and samples do."""
+    many = sum(map(len, training))
+    if many < 2:
+        raise TaskError("principal components need two pixels and dates with an embedding")
+    return min(many, *(int(n) for s in training for n in (s.embedding.shape[1], s.bands.shape[1])))
 
 
 def _source(samples: Samples, kind: str) -> NDArray[np.float32]:

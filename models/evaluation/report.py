@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.encoding import PAIR, encode, take_samples, thinned, windows_of
-from models.evaluation.features import KINDS, learn_features
+from models.evaluation.features import KINDS, components_of, learn_features
 from models.evaluation.reconstruction import reconstruction_errors
 from models.evaluation.samples import Samples, Site, TaskError
 from models.evaluation.structure import coherence, smoothness
@@ -29,7 +29,10 @@ TITLES = {
 }
 # Which of the numbers say "better" when they are higher; of the others lower is better.
 HIGHER = {"linear", "forest", "ridge_r2", "forest_r2", "ratio"}
-UNJUDGED = {"inside", "across", "change"}  # parts of a ratio, and what also holds true change
+# Parts of a ratio, what also holds true change, and what says once more what R² says.
+UNJUDGED = {"inside", "across", "change", "forest_rmse"}
+DIGITS = 3  # after the point; what shows the same is a tie
+NO_SAMPLES = "there is no pixel and date with an embedding"
 
 
 def evaluate(
@@ -51,10 +54,11 @@ def evaluate(
     Returns
     -------
     results : dict
-        ``samples``, ``available`` and ``step`` (of the sampling), ``sites``, ``reconstruction`` and one entry for each
+        ``samples``, ``available`` and ``step`` (of the sampling), ``sites``, ``answering`` (how many of them have
+        samples), ``size`` of an embedding, ``components`` to compare it with, ``reconstruction`` and one entry for each
         of `TITLES`; a task that the sites cannot answer has the reason, a text, in the numbers' place.
     samples : list of Samples
-        What they were computed from, site by site.
+        What they were computed from, of each site that has any.
     """
     everything = [windows_of(model, site) for site in sites]
     windows, step = thinned(everything, most)
@@ -66,12 +70,15 @@ def evaluate(
                 progress("embedding", int(1000 * (share + done / max(total, 1) / len(sites))), 1000)
 
         encoded.append(encode(model, site, own, report))
-    samples = [take_samples(model, e) for e in encoded]
+    samples = [s for s in (take_samples(model, e) for e in encoded) if len(s)]
     results: Results = {
         "sites": [s.name for s in sites],
+        "answering": len(samples),
         "samples": sum(map(len, samples)),
         "available": sum(map(len, everything)),
         "step": step,
+        "size": model.card.size,
+        "components": components_of(samples) if sum(map(len, samples)) > 1 else 0,
         **_answers(samples, progress),
     }
     if progress:
@@ -88,6 +95,8 @@ def _answers(samples: Sequence[Samples], progress: Progress | None) -> Results:
         "smoothness": smoothness,
         "coherence": coherence,
     }
+    if not samples:
+        return dict.fromkeys(tasks, NO_SAMPLES)
     answers: Results = {}
     for number, (name, task) in enumerate(tasks.items()):
         if progress:
@@ -104,7 +113,7 @@ def to_markdown(results: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{', '.join(results['sites'])}. {_sampled(results)}",
         "",
-        "| question | | embedding | bands of the same moment | as many principal components of the bands |",
+        f"| question | | embedding | bands of the same moment | {_components(results)} of the bands |",
         "|---|---|---:|---:|---:|",
     ]
     for name, title in TITLES.items():
@@ -118,6 +127,11 @@ def to_markdown(results: Mapping[str, Any]) -> list[str]:
     return [*lines, "", *_honest(results), "", *_reconstruction(results["reconstruction"])]
 
 
+def _components(results: Mapping[str, Any]) -> str:
+    few = results["components"] < results["size"]
+    return f"{results['components'] if few else 'as many'} principal components"
+
+
 def _sampled(results: Mapping[str, Any]) -> str:
     """Say how many embeddings the numbers are from."""
     pixels = f"{PAIR} x {PAIR} pixels in every {results['step']} x {results['step']}"
@@ -129,33 +143,40 @@ def _sampled(results: Mapping[str, Any]) -> str:
 
 
 def _bold(answer: Mapping[str, Mapping[str, float]], kind: str, measure: str) -> str:
-    value = f"{answer[kind][measure]:.3f}"
-    return f"**{value}**" if measure not in UNJUDGED and _best(answer, measure) == kind else value
+    value = f"{answer[kind][measure]:.{DIGITS}f}"
+    return f"**{value}**" if _best(answer, measure) == [kind] else value
 
 
-def _best(answer: Mapping[str, Mapping[str, float]], measure: str) -> str | None:
-    """The best kind of features; None where there is nothing to compare."""
-    known = [kind for kind in KINDS if np.isfinite(answer[kind][measure])]
-    choose = max if measure in HIGHER else min
-    return choose(known, key=lambda kind: answer[kind][measure]) if len(known) == len(KINDS) else None
+def _best(answer: Mapping[str, Mapping[str, float]], measure: str) -> list[str]:
+    """The best kinds of features, several where they tie; none where there is nothing to compare."""
+    values = {kind: round(answer[kind][measure], DIGITS) for kind in KINDS}
+    if measure in UNJUDGED or not np.isfinite(list(values.values())).all():
+        return []
+    best = (max if measure in HIGHER else min)(values.values())
+    return [kind for kind in KINDS if values[kind] == best]
 
 
 def _honest(results: Mapping[str, Any]) -> list[str]:
-    """Say where a simple baseline is better, from the numbers."""
-    lost, asked = [], 0
+    """Say where a simple baseline is better, from the numbers; what the embeddings tie with a baseline nobody wins."""
+    lost, asked, ties = [], 0, 0
     for name, title in TITLES.items():
         answer = results[name]
         for measure in () if isinstance(answer, str) else answer["embedding"]:
-            best = None if measure in UNJUDGED else _best(answer, measure)
-            asked += best is not None
-            if best not in (None, "embedding"):
-                ours, theirs = (answer[kind][measure] for kind in ("embedding", best))
+            best = _best(answer, measure)
+            asked += bool(best)
+            ties += "embedding" in best and len(best) > 1
+            if best and "embedding" not in best:
+                ours, theirs = (answer[kind][measure] for kind in ("embedding", best[0]))
                 lost.append(f"{title} ({measure.replace('_', ' ')}: {theirs:.3f} against {ours:.3f})")
+    if not asked:
+        return ["Nothing could be compared."]
+    tied = f" Ties: {ties} of {asked}." if ties else ""
     if not lost:
-        return [f"The embeddings are best in all {asked} comparisons." if asked else "Nothing could be compared."]
+        won = f"{asked - ties} of {asked}" if ties else f"all {asked}"
+        return [f"The embeddings are best in {won} comparisons.{tied}"]
     return [
         f"Simple baselines, the bands themselves or their principal components, are better in {len(lost)} of {asked} "
-        f"comparisons: {'; '.join(lost)}."
+        f"comparisons: {'; '.join(lost)}.{tied}"
     ]
 
 
@@ -234,7 +255,9 @@ def _map(samples: Samples, kind: str) -> tuple[NDArray[np.float64], str]:
 
     dates, counts = np.unique(samples.time, return_counts=True)
     rows = np.flatnonzero(samples.time == dates[counts.argmax()])
-    values = PCA(3, random_state=0).fit_transform(learn_features(kind, [samples])(samples)[rows])
+    values = learn_features(kind, [samples])(samples)[rows]
+    found = PCA(min(3, *values.shape), random_state=0).fit_transform(values) if len(rows) > 1 else values[:, :1]
+    values = np.pad(found, ((0, 0), (0, 3 - found.shape[1])))  # black where there are fewer
     low, high = np.percentile(values, [2, 98], axis=0)
     picture = np.full((*samples.site.land_cover.shape, 3), np.nan)
     picture[samples.row[rows], samples.column[rows]] = np.clip((values - low) / np.maximum(high - low, 1e-9), 0, 1)

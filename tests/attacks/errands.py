@@ -19,13 +19,16 @@ from tests.attacks.harness import become_ordinary
 from udf.packages import installed
 from udf.rules import PackageRules
 from udf.sandbox import Offer, landlock
-from udf.sandbox.errand import Errand
+from udf.sandbox.errand import Errand, ErrandError
 
 # Each line is tried for itself; what works is told.
 PROBES = """
 write inside|open(folder + '/made', 'w').write('x')
 reach the index|socket.create_connection(('127.0.0.1', index), 5).close()
 reach another port|socket.create_connection(('127.0.0.1', other), 5).close()
+reach another port by MPTCP|socket.socket(proto=262).connect(('127.0.0.1', other))
+reach another port by what is sent|socket.socket().sendto(b'x', socket.MSG_FASTOPEN, ('127.0.0.1', other))
+open a raw socket|socket.socket(socket.AF_INET, socket.SOCK_RAW, 6)
 serve|socket.create_server(('127.0.0.1', 0))
 reach a local socket|socket.socket(socket.AF_UNIX).connect(local)
 read a secret|open(secret).read()
@@ -37,7 +40,6 @@ read the users of the machine|open('/etc/passwd').read()
 read the environment|1 / sum('SECRET' in name for name in os.environ)
 read the environment of the server|open(f'/proc/{server}/environ', 'rb').read(1)[0]
 start a program|subprocess.run(['/bin/true'], check=True)
-start a program of its own|open('run', 'w').write('#!/bin/sh') and os.execv('run', ['run'])
 fork|os.fork() or os._exit(0)
 end the server|os.kill(server, 0)
 become root|os.setuid(0)
@@ -57,6 +59,18 @@ for probe in probes.strip().splitlines():
         continue
     worked.append(name)
 """
+# Where this works, there is no answer. The program is one that boxes see: the loader of others.
+PROGRAM = """
+import glob, os
+for path in [*glob.glob('/lib*/ld-linux*'), '/bin/true']:
+    if os.path.exists(path):
+        break
+try:
+    os.execv(path, [path, '--help'])
+except OSError as error:
+    told = error.strerror
+"""
+REFUSED = "Operation not permitted"  # as the filter says it: other walls say otherwise
 ALLOWED = ["write inside", "reach the index"]
 
 
@@ -79,9 +93,18 @@ def outcome(level: str, folder: Path) -> dict[str, Any]:
         errand = Errand(
             "builtins:eval", folder / "box", ports=[ports["index"]], file_bytes=2**24, memory=2**29, seconds=60
         )
-        worked = errand.run(f"(lambda names: (exec({HOSTILE!r}, names), names['worked'])[1])({names!r})", level)  # type: ignore[arg-type]
+        worked = _ran(errand, HOSTILE, names, "worked", level)
+        program = _ran(errand, PROGRAM, {}, "told", level)
     harm = [] if secret.read_text() == "SERVER_SECRET" and secret.stat().st_mode & 0o777 == 0o600 else ["the secret"]
-    return {"worked": worked, "harm": harm, "installed": _installed(level, folder)}
+    return {"worked": worked, "harm": harm, "program": program, "installed": _installed(level, folder)}
+
+
+def _ran(errand: Errand, code: str, names: dict[str, Any], result: str, level: str) -> Any:
+    """What the code leaves under a name; what became of the errand where it does not answer."""
+    try:
+        return errand.run(f"(lambda names: (exec({code!r}, names), names[{result!r}])[1])({names!r})", level)  # type: ignore[arg-type]
+    except ErrandError as error:
+        return error.message
 
 
 def expected() -> list[str]:

@@ -20,9 +20,11 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Which engines were measured, by whether they round."""
     measured: list[bool] = []
 
-    def measure(embedder: object, cubes: object, times: object, expected: object, rounded: bool) -> benchmark.Result:
+    def measure(
+        embedder: SimpleNamespace, cubes: object, times: object, expected: object, rounded: bool
+    ) -> benchmark.Result:
         measured.append(rounded)
-        return benchmark.Result(rate=100.0, error=1e-6, memory=5_000_000, work=4e9, traffic=3e9)
+        return benchmark.Result(rate=100.0, error=1e-6, memory=5_000_000, work=4e9, traffic=3e9 * embedder.compiled)
 
     fakes = {
         "ceilings": lambda device, dtype: {"matrix": 4e10 if dtype == torch.bfloat16 else 8e9, "copy": 6e9},
@@ -37,7 +39,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     }
     for name, fake in fakes.items():
         monkeypatch.setattr(benchmark, name, fake)
-    monkeypatch.setattr(embed, "Embedder", lambda *_, **__: SimpleNamespace(compiled=True))
+    monkeypatch.setattr(embed, "Embedder", lambda *_, compiled=True: SimpleNamespace(compiled=compiled))
     monkeypatch.setattr(models, "load_model", lambda folder, device: SimpleNamespace(device=torch.device(device)))
     return measured
 
@@ -52,6 +54,7 @@ def test_shares_of_ceilings(engines: list[bool], tmp_path: Path, device: str, co
     assert ("of copy ceiling" in done.output) == (device == "cuda")
     cells = {(row[0].strip(), row[1].strip()): [c.strip() for c in row[7:]] for row in rows}
     assert cells["one date, clear", "dense, compiled"] == ["50%", "50%"][: columns - 7]
+    assert cells["one date, clear", "dense, plain torch"] == ["50%", ""][: columns - 7]  # its traffic is not counted
     assert cells["one date, clear", "dense, bf16"] == ["10%", "50%"][: columns - 7]  # of bf16's own ceiling
     assert cells["5 of 15 dates, 50 % cloud in 80 m blobs", "dense, compiled"] == [""] * (columns - 7)
     assert engines == [False, False, True] * len(benchmark.CASES)

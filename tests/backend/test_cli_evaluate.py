@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from backend.cli import evaluate
+from models.evaluation import report
 from tests.backend.server import run_command, run_inside
 
 
@@ -42,6 +45,25 @@ def test_simulated_scenes(tmp_path):
     assert "| s2 | B08 |" in table
     assert table.splitlines()[-1] in done.stdout
     assert (out / "simulated.png").stat().st_size > 20_000
+
+
+def test_the_command_and_the_headings_are_those_of_the_run(monkeypatch):
+    monkeypatch.setattr(report, "to_markdown", lambda results: [])
+    said = evaluate._command("demo", 1, 40, Path("a/site"), Path("a/labels.nc"), "LC", 2000, 10)
+    assert said == (
+        "openeo-embed model evaluate demo --scenes 1 --size 40 --embeddings 2000 --decoded 10 "
+        "--site site --labels labels.nc --variable LC"
+    )
+    assert "--variable" not in evaluate._command("demo", 1, 40, None, None, "CT", 2000, 10)
+    headings = [
+        evaluate._table("simulated", {"sites": ["a", "b"][:sites], "answering": answering})[1]
+        for sites, answering in ((2, 2), (2, 1), (1, 1))
+    ]
+    assert headings == [
+        "## Simulated scenes, half of them held out",
+        "## Simulated scenes, fields held out",
+        "## Simulated scene, fields held out",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,9 @@ from backend.supervise.plan import cpu_worker, gpu_workers, most_workers, worker
 from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
+from models import embed
 from models.embed import Embedder
+from models.engine import tiles
 from processes.errors import OpenEOError
 from tests.backend.clusters import QUIET, one_worker
 from tests.golden.seeded import seeded_cube
@@ -158,8 +160,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[int]]]
 
 
 def test_tiles_are_halved_until_a_gpu_has_room_and_the_log_says_so(
-    local: LocalCluster, shelf: ModelShelf, gpu: Callable[[int], list[int]]
+    local: LocalCluster, shelf: ModelShelf, gpu: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tiles, "SMALLEST", 4)  # so that a small cube can be halved
+    monkeypatch.setattr(embed, "tile_side", lambda *_: 64)  # whatever memory this machine has left
     enough = lazy(shelf, 22, 22).compute(scheduler="sync")
     model_shelf._loaded.clear()
     sides = gpu(4)

@@ -108,6 +108,12 @@ def test_reading_the_block(source: str, expected: tuple[str, ...] | None) -> Non
         (block('dependencies = ["numpy<1"]'), "cannot be replaced"),
         (block("dependencies = 3"), "array of texts"),
         (block(f"dependencies = {['a'] * 21}"), "20 are possible"),
+        (block(f'dependencies = ["numpy>={"9" * 5000}"]'), "longer than 500 characters"),
+        (block(f'dependencies = ["a; {"(" * 400}"]'), "no requirement"),
+        (block("dependencies = ['numpy; os_name ~= \"3\"']"), "cannot be compared"),
+        (block(f"requires-python = {'9' * 5000}"), "TOML"),
+        (block(f"requires-python = 0x{'9' * 5000}"), "no text"),
+        (block(f"requires-python = '>={'9' * 5000}'"), "no text of at most 500"),
         ("# /// script\n# dependencies = []\n", "has no end"),
         (block() + block(), "several blocks"),
     ],
@@ -253,6 +259,38 @@ def test_what_is_no_wheel(tmp_path: Path, damage: str) -> None:
         path.write_bytes(path.read_bytes()[:200] if damage == "cut" else b"PK")
     with pytest.raises(WheelError, match="tinyudf-1"):
         required(path, {})
+
+
+@pytest.mark.parametrize(
+    ("requires", "message"),
+    [(f"numpy>={'9' * 5000}", "longer than 500"), ("numpy; os_name ~= '3'", "marker"), ("a; " + "(" * 2000, "no req")],
+)
+def test_dependencies_that_cannot_be_looked_at(tmp_path: Path, requires: str, message: str) -> None:
+    with pytest.raises(WheelError, match=f"tinyudf-1.2-py3-none-any.whl depends on .*{message}"):
+        required(wheel(tmp_path, requires=requires), {})
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (5, "no list 'needed'"),
+        ({"wheels": []}, "no list 'needed'"),
+        ({"needed": {}, "wheels": []}, "no list 'needed'"),
+        ({"needed": ["a"] * 1001, "wheels": []}, "at most 1000"),
+        ({"needed": [1], "wheels": []}, "no text"),
+        ({"needed": [f"numpy>={'9' * 5000}"], "wheels": []}, "no text of at most 500"),
+        ({"needed": ["a; " + "(" * 400], "wheels": []}, "no requirement"),
+        ({"needed": ["numpy; os_name ~= '3'"], "wheels": []}, "cannot be compared"),
+        ({"needed": []}, "no list 'wheels'"),
+        ({"needed": [], "wheels": [None]}, "no text"),
+    ],
+)
+def test_what_a_box_answers_is_held_to_its_shape(
+    rules: PackageRules, told: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("udf.fetching.Errand.run", lambda *_: told)
+    with pytest.raises(PackageError, match=message):
+        installed(["tinyudf"], rules, "anna")
 
 
 def test_dependencies_that_name_a_place_are_not_followed(rules: PackageRules, wheels: Path, source_only: Path) -> None:

@@ -16,11 +16,16 @@ def program() -> str | None:
 
 
 def wrapped(
-    command: Sequence[str], trees: Sequence[str], writable: Sequence[str] = (), network: bool = False
+    command: Sequence[str],
+    trees: Sequence[str],
+    writable: Sequence[str] = (),
+    network: bool = False,
+    ends_with_us: bool = False,
 ) -> list[str]:
     """The command in namespaces of its own, which sees the trees and a few devices and may write nowhere.
 
-    Save to folders that are `writable`; with `network`, it has the machine's.
+    Save to folders that are `writable`; with `network`, it has the machine's. With `ends_with_us` it is ended with the
+    thread that starts it (so the kernel counts), and the command with bwrap; not for what outlives the thread.
     """
     bwrap = program()
     if bwrap is None:
@@ -29,6 +34,7 @@ def wrapped(
     links = [path for path in trees if os.path.islink(path)]
     options = ["--unshare-all", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--clearenv"]
     options += ["--share-net"] if network else []
+    options += ["--die-with-parent"] if ends_with_us else []
     for path in [*folders, *_interpreter()]:
         options += ["--ro-bind", os.path.realpath(path), path]
     for path in links:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,8 @@ class Family:
         try:
             self._process.wait(ENDS_WITHIN)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # bwrap alone would leave its own child
             self._process.wait()
 
     def __del__(self) -> None:
@@ -115,17 +118,18 @@ class Family:
 
     def _greet(self, config: dict[str, Any], errors: int) -> None:
         told: dict[str, Any] = {}
+        lost = "its first process did not answer"
         try:
             self._control.send(json.dumps(config).encode())
             if select.select([self._control], [], [], STARTS_WITHIN)[0]:
                 told = json.loads(self._control.recv(LARGEST) or b"{}")
         except OSError as error:
-            told = {"error": str(error)}
+            lost = str(error)
         if told.get("ready"):
             return
         self.close()
         lines = os.pread(errors, LARGEST, 0).decode(errors="replace").strip().splitlines()
-        raise NotStarted(told.get("error") or (lines[-1] if lines else "its first process did not answer"))
+        raise NotStarted(told.get("error") or (lines[-1] if lines else lost))
 
 
 def _config(level: str, handler: str, read_only: Sequence[Path], preload: Sequence[str]) -> dict[str, Any]:

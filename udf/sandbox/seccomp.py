@@ -31,13 +31,13 @@ ALLOWED = [
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigpending", "rt_sigtimedwait", "rt_sigsuspend",
     "sigaltstack", "restart_syscall", "pause", "alarm", "setitimer", "getitimer", "timer_create", "timer_settime",
     "timer_gettime", "timer_getoverrun", "timer_delete", "signalfd4", "wait4", "waitid", "clock_gettime",
-    "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "recvfrom", "sendto", "shutdown",
+    "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "recvfrom", "shutdown",
     "getsockopt", "getsockname", "getpeername",
 ]  # fmt: skip
 OF_ITS_OWN_FILES = [
     "chmod", "fchmod", "fchmodat", "truncate", "utime", "utimes", "utimensat", "futimesat", "link", "linkat",
 ]  # fmt: skip
-FOR_THE_NETWORK = ["connect", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "setsockopt"]
+FOR_THE_NETWORK = ["connect", "recvmsg", "recvmmsg", "setsockopt"]
 
 _FCNTL = (
     0,
@@ -64,11 +64,14 @@ _IOCTL = (
 )  # close on exec or not, blocking or not, bytes waiting, terminal?
 _PRCTL = (15, 16, 0x53564D41)  # name of a thread (set, get), of a memory area
 _AF_UNIX = 1
-_AF_INTERNET = (2, 10)  # IPv4, IPv6
+# IPv4 and IPv6; connected or not, whatever of close-on-exec and non-blocking; the usual protocol of these, TCP, UDP.
+# Landlock knows the ports of no others (MPTCP, SCTP, SMC).
+_SOCKETS = ((0, 0, (2, 10)), (1, 0x80800, (1, 2)), (2, 0, (0, 6, 17)))
+_FAST_OPEN = 0x20000000  # connects without `connect`, which is where Landlock looks at the port
 _CLONE_THREAD, _CLONE_NAMESPACES = 0x10000, 0x7E020000
 _LAST_KNOWN = 450
 
-_LD, _JMP_EQUAL, _JMP_AND, _JMP_ABOVE, _RETURN = 0x20, 0x15, 0x45, 0x25, 0x06
+_LD, _AND, _JMP_EQUAL, _JMP_AND, _JMP_ABOVE, _RETURN = 0x20, 0x54, 0x15, 0x45, 0x25, 0x06
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 _EPERM, _ENOSYS = 0x00050001, 0x00050000 | 38
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -107,8 +110,11 @@ def program(own: int, own_files: bool, network: bool = False) -> list[Instructio
     ]
     for name in ALLOWED + (OF_ITS_OWN_FILES if own_files else []) + (FOR_THE_NETWORK if network else []):
         steps += _on(name, [(_RETURN, 0, 0, _ALLOW)])
-    for name, argument, values in [*_checked(own), *([("socket", 0, _AF_INTERNET)] if network else [])]:
+    for name, argument, values in _checked(own):
         steps += _on(name, _if_among(argument, values))
+    for name, argument in [("sendto", 3), *([("sendmsg", 2), ("sendmmsg", 3)] if network else [])]:
+        steps += _on(name, _if_without(argument, _FAST_OPEN))
+    steps += _on("socket", _if_usual_socket()) if network else []
     steps += _on("clone", _if_thread())
     for name in ("clone3", "openat2"):
         steps += _on(name, [(_RETURN, 0, 0, _ENOSYS)])
@@ -146,6 +152,22 @@ def _if_among(argument: int, values: Iterable[int]) -> list[Instruction]:
     for value in values:
         tests += [(_JMP_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
     return [(_LD, 0, 0, _ARGUMENTS_AT + 8 * argument), *tests, (_RETURN, 0, 0, _EPERM)]
+
+
+def _if_without(argument: int, bits: int) -> list[Instruction]:
+    """Allow if an argument has none of the bits."""
+    tests: list[Instruction] = [(_JMP_AND, 0, 1, bits), (_RETURN, 0, 0, _EPERM), (_RETURN, 0, 0, _ALLOW)]
+    return [(_LD, 0, 0, _ARGUMENTS_AT + 8 * argument), *tests]
+
+
+def _if_usual_socket() -> list[Instruction]:
+    """Allow if each argument, without the bits that do not matter, is one of its values."""
+    steps: list[Instruction] = []
+    for argument, ignored, values in _SOCKETS:
+        steps += [(_LD, 0, 0, _ARGUMENTS_AT + 8 * argument), (_AND, 0, 0, 0xFFFFFFFF & ~ignored)]
+        steps += [(_JMP_EQUAL, len(values) - at, 0, value) for at, value in enumerate(values)]
+        steps += [(_RETURN, 0, 0, _EPERM)]
+    return [*steps, (_RETURN, 0, 0, _ALLOW)]
 
 
 def _if_thread() -> list[Instruction]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.engine.dense.exact import exact_products
 from models.engine.dense.native.build import library
 from models.engine.dense.native.kernels import NativeContext, NativeFrames, Workspace
-from models.engine.dense.sensor import Kernels, SensorEngine
+from models.engine.dense.sensor import Kernels, Pool, SensorEngine
 from models.engine.dense.torch_frames import TorchContext, TorchFrames
 from models.frames import WindowList
 from models.network import TwoStageModel
@@ -57,7 +57,10 @@ class DenseEngine:
         self.compiled = kernels is not None
         # Compiled kernels round by themselves; the few layers after them stay exact.
         self._autocast = rounded and not self.compiled
-        self._sensors = {m: SensorEngine(model, m, *parts, thrifty) for m, parts in (kernels or _plain(model)).items()}
+        self._pool = Pool(model.device)
+        self._sensors = {
+            m: SensorEngine(model, m, *parts, self._pool, thrifty) for m, parts in (kernels or _plain(model)).items()
+        }
 
     def run(
         self,
@@ -89,6 +92,12 @@ class DenseEngine:
                 part = slice(begin, begin + FUSED)
                 out[part] = self.model.fusion({m: v[part] for m, v in z.items()}, delta[part]).float()
         return {name: values.cpu().numpy() for name, values in {**z, "embedding": out}.items()}
+
+    def forget(self) -> None:
+        """Let go of the memory kept for the next cube: where it does not do, smaller tiles need less."""
+        self._pool.forget()
+        for sensor in self._sensors.values():
+            sensor.frames.forget()
 
 
 def _compiled(model: TwoStageModel, rounded: bool) -> dict[str, Kernels] | None:

@@ -20,6 +20,7 @@ from models.network.modality import POSITIONS
 
 Maps = TypeVar("Maps")
 BATCH = {"cpu": 64, "cuda": 256}  # patches through the whole frame encoder at once
+FILLS = 16384  # windows whose means are gathered at once: 29 MB of ten channels
 
 # Multiplications, in units of one 149 x 149 matrix: what a pixel's maps cost, a patch, and a patch on its own.
 PER_PIXEL, PER_PATCH, ALONE = 2 * (KINDS**2 + 9), 524, 14100
@@ -31,6 +32,7 @@ class FrameKernels(Protocol[Maps]):
     def load(self, values: Tensor, missing: Tensor, keep_sums: bool) -> Maps: ...
     def shared(self, maps: Maps, row: Tensor, column: Tensor, slot: Tensor, pool: Tensor) -> None: ...
     def owned(self, maps: Maps, row: Tensor, column: Tensor, slot: Tensor, fill: Tensor, pool: Tensor) -> None: ...
+    def forget(self) -> None: ...
 
 
 class ContextKernels(Protocol):
@@ -42,6 +44,24 @@ class ContextKernels(Protocol):
 Kernels = tuple[FrameKernels[Any], ContextKernels]
 
 
+class Pool:
+    """Memory for frame vectors (slots, 256) that sensors use one after the other: as much as was ever needed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._held = torch.empty(0, FRAME_VECTOR, device=device)
+
+    def take(self, slots: int) -> Tensor:
+        """Return at least so many slots; what they hold is garbage."""
+        if slots > len(self._held):
+            self.forget()  # first let go: twice may be too much
+            self._held = self._held.new_empty(slots, FRAME_VECTOR)
+        return self._held
+
+    def forget(self) -> None:
+        """Let go of the memory."""
+        self._held = self._held.new_empty(0, FRAME_VECTOR)
+
+
 class SensorEngine:
     """Encodes one sensor's windows.
 
@@ -50,19 +70,27 @@ class SensorEngine:
     model : TwoStageModel
     modality : str
     frames, context : FrameKernels, ContextKernels
+    pool : Pool
+        May be shared with other sensors: they take turns.
     thrifty : bool
         Compute the patches of a frame one by one where only so few are wanted that this is less work.
     """
 
     def __init__(
-        self, model: TwoStageModel, modality: str, frames: FrameKernels[Maps], context: ContextKernels, thrifty: bool
+        self,
+        model: TwoStageModel,
+        modality: str,
+        frames: FrameKernels[Maps],
+        context: ContextKernels,
+        pool: Pool,
+        thrifty: bool,
     ) -> None:
         self.modality = modality
         self.device = model.device
         self.encoder = model.encoder(modality).frame
         self.width = model.card.modality(modality).bottleneck
         self.frames, self.context, self.thrifty = frames, context, thrifty
-        self.pool = torch.empty(0, FRAME_VECTOR, device=self.device)
+        self.pool = pool
 
     def encode(
         self, cube: NDArray[np.float32], windows: WindowList, progress: Callable[[], None] | None = None
@@ -74,19 +102,20 @@ class SensorEngine:
         gaps = np.pad(windows.gaps[self.modality].cumsum(axis=1), ((0, 0), (1, 0)))
         days = np.minimum(gaps, POSITIONS - 1)
         z = torch.empty(len(windows), self.width, device=self.device)
+        pool = self.pool.take(stream.most_slots())
         for task in stream.tasks():
-            self._grow(stream.capacity)
-            self._run(task, scene)
+            assert stream.capacity <= len(pool)  # compiled kernels do not look
+            self._run(task, scene, pool)
             if len(task.finished):
                 n = task.finished
                 z[self._tensor(n)] = self.context.encode(
-                    self.pool, self._tensor(stream.index[n]), self._tensor(days[n])
+                    pool, self._tensor(stream.index[n]), self._tensor(days[n])
                 ).float()
             if progress:
                 progress()
         return z
 
-    def _run(self, task: FrameTask, scene: Scene) -> None:
+    def _run(self, task: FrameTask, scene: Scene, pool: Tensor) -> None:
         """Compute a frame's vectors into the pool's slots."""
         alone = [task.mixed]
         groups = [w for w in (task.shared, task.owned) if len(w)]
@@ -96,23 +125,24 @@ class SensorEngine:
             if self.thrifty and _cheaper_alone(sum(map(len, groups)), (bottom - top) * (right - left)):
                 alone += groups
             else:
-                self._share(task, scene, (top, left), (slice(top, bottom), slice(left, right)))
+                self._share(task, scene, (slice(top, bottom), slice(left, right)), pool)
         for wanted in alone:
-            self._alone(task.frame, wanted, scene)
+            self._alone(task.frame, wanted, scene, pool)
 
-    def _share(self, task: FrameTask, scene: Scene, corner: tuple[int, int], area: tuple[slice, slice]) -> None:
+    def _share(self, task: FrameTask, scene: Scene, area: tuple[slice, slice], pool: Tensor) -> None:
+        top, left = (part.start for part in area)
         maps = self.frames.load(
             scene.values[(task.frame, *area)], scene.missing[(task.frame, *area)], len(task.owned) > 0
         )
         if len(task.shared):
             row, column, slot = self._places(task.shared)
-            self.frames.shared(maps, row - corner[0], column - corner[1], slot, self.pool)
+            self.frames.shared(maps, row - top, column - left, slot, pool)
         if len(task.owned):
             row, column, slot = self._places(task.owned)
             fill = scene.fill(task.owned)
-            self.frames.owned(maps, row - corner[0], column - corner[1], slot, fill, self.pool)
+            self.frames.owned(maps, row - top, column - left, slot, fill, pool)
 
-    def _alone(self, frame: int, wanted: Wanted, scene: Scene) -> None:
+    def _alone(self, frame: int, wanted: Wanted, scene: Scene, pool: Tensor) -> None:
         """Patch by patch, as the window engine does."""
         if not len(wanted):
             return
@@ -123,16 +153,10 @@ class SensorEngine:
             part = slice(begin, begin + size)
             at = torch.full_like(row[part], frame)
             patch = scene.patches.take_filled(at, row[part], column[part], fill[part])
-            self.pool[slot[part]] = self.encoder(patch).float()
+            pool[slot[part]] = self.encoder(patch).float()
 
     def _places(self, w: Wanted) -> tuple[Tensor, Tensor, Tensor]:
         return self._tensor(w.row), self._tensor(w.column), self._tensor(w.slot)
-
-    def _grow(self, capacity: int) -> None:
-        if capacity > len(self.pool):
-            pool = torch.empty(capacity, FRAME_VECTOR, device=self.device)
-            pool[: len(self.pool)] = self.pool
-            self.pool = pool
 
     def _tensor(self, values: NDArray[np.int64]) -> Tensor:
         return to_device(values, self.device)
@@ -159,8 +183,12 @@ class Scene:
 
     def fill(self, wanted: Wanted) -> Tensor:
         """What stands for missing values in each one's window, (n, channels)."""
-        places = (self.frames[wanted.window], wanted.row, wanted.column)
-        return self.patches.fill(*(to_device(a, self.values.device) for a in places))
+        parts = []
+        for begin in range(0, len(wanted), FILLS):
+            part = slice(begin, begin + FILLS)
+            places = (self.frames[wanted.window[part]], wanted.row[part], wanted.column[part])
+            parts.append(self.patches.fill(*(to_device(a, self.values.device) for a in places)))
+        return torch.cat(parts)
 
 
 def to_device(values: NDArray[np.int64], device: torch.device) -> Tensor:

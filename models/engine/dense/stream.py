@@ -59,7 +59,7 @@ class Stream:
     ----------
     windows : WindowList
     frames : (n, 11) int64
-        The windows' frames, those that hold the same merged.
+        The windows' frames, ascending, those that hold the same merged.
     state : (t, y - 14, x - 14) int8
         `CLEAR`, `ALIKE`, `EMPTY` or `MIXED`, for the patch that begins at a pixel.
 
@@ -77,6 +77,24 @@ class Stream:
         self.capacity = 0
         self._free: Ints = np.empty(0, np.int64)
         self._empty = np.full(len(windows), NOWHERE)  # the slot of a window's frames without any value: all the same
+
+    def most_slots(self) -> int:
+        """At least as many slots as will ever be in use at a time: told at once, before anything is planned."""
+        dates, height, width = self.state.shape
+        pixel = (self.windows.row * width + self.windows.column)[:, None]
+        state = self.state.ravel().take(self.frames * (height * width) + pixel)
+        counts = np.bincount((self.frames * 4 + state).ravel(), minlength=4 * dates).reshape(dates, 4)
+        taken = np.minimum(counts[:, CLEAR], height * width) + counts[:, [ALIKE, EMPTY, MIXED]].sum(1)
+        if counts[:, EMPTY].any():  # a window's empty frames have one slot
+            empty = state == EMPTY
+            taken -= np.bincount(self.frames[empty & (empty.cumsum(axis=1) > 1)], minlength=dates)
+        until = np.arange(dates)
+        last = self.frames.max(axis=1)
+        by_last = np.argsort(last, kind="stable")
+        until[self.frames[by_last]] = last[by_last, None]  # of a frame's windows the one that ends last comes last
+        over = np.zeros(dates + 1, np.int64)
+        np.add.at(over, until + 1, taken)
+        return int((taken.cumsum() - over[:-1].cumsum()).max(initial=0))
 
     def tasks(self) -> Iterator[FrameTask]:
         """Yield the frames in order. A task's finished windows lose their vectors when the next task is asked for."""

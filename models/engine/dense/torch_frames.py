@@ -60,6 +60,9 @@ class TorchFrames:
             filled = self._filled(maps, patches[places], *places, fill[part])
             pool[slot[part]] = self._finish(*filled).float()
 
+    def forget(self) -> None:
+        """Let go of memory kept for the next call, the temporal part's included: there is none."""
+
     def _filled(
         self, maps: FrameMaps, missing: Tensor, row: Tensor, column: Tensor, fill: Tensor
     ) -> tuple[Tensor, Tensor]:

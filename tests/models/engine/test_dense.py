@@ -87,6 +87,10 @@ def test_one_engine_on_cube_after_cube(compiled):
     expected = [Embedder(model, "dense", compiled=compiled).embed(s.cubes, s.times, s.rule) for s in (first, second)]
     for scene, out in ((first, expected[0]), (second, expected[1]), (first, expected[0])):
         assert_same(engine.embed(scene.cubes, scene.times, scene.rule), out)
+    assert len(engine._dense._pool.take(0)) > 0
+    engine._dense.forget()
+    assert len(engine._dense._pool.take(0)) == 0
+    assert_same(engine.embed(second.cubes, second.times, second.rule), expected[1])
 
 
 def test_scenes_have_embeddings_and_every_kind_of_patch():

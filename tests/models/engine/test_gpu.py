@@ -11,10 +11,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from models.engine.dense import DenseEngine, run
+from models.embed import embed_cube
+from models.engine.dense import DenseEngine, exact, run
 from models.engine.dense.exact import exact_products
 from models.engine.dense.gpu import choose
 from models.engine.dense.torch_frames import TorchContext, TorchFrames
@@ -72,6 +74,40 @@ def test_without_a_gpu_that_runs_them_plain_torch_does_and_the_log_says_why_once
     assert [r.message.split(":")[0] for r in caplog.records] == [
         "The dense engine runs on plain torch on this GPU, not on Triton's kernels"
     ]
+
+
+@needs_triton
+@pytest.mark.parametrize("usable", [True, False])
+@pytest.mark.parametrize("failure", [RuntimeError("an illegal access\nmore"), torch.OutOfMemoryError("no room")])
+def test_a_gpu_that_failed_is_tried_again_before_it_is_used(monkeypatch, caplog, usable, failure):
+    """Of a model that says it is on a GPU."""
+    tried = []
+
+    def synchronize(device):
+        tried.append(device)
+        if not usable:
+            raise RuntimeError("an illegal access, still")
+
+    def fail(*_):
+        raise failure
+
+    model = three_sensors()
+    monkeypatch.setattr(type(model), "device", property(lambda self: torch.device("cuda")))
+    monkeypatch.setattr(choose, "prove", fail)
+    monkeypatch.setattr(choose, "_said", set())
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    if isinstance(failure, torch.OutOfMemoryError):
+        with pytest.raises(torch.OutOfMemoryError, match="no room"):
+            choose.triton_kernels(model, rounded=False)
+        assert tried == []
+        return
+    if not usable:
+        with pytest.raises(RuntimeError, match=r"cannot be used by this process any more.*an illegal access\)"):
+            choose.triton_kernels(model, rounded=False)
+    else:
+        assert choose.triton_kernels(model, rounded=False) is None
+        assert "RuntimeError: an illegal access" in caplog.text
+    assert tried == [torch.device("cuda")]
 
 
 def test_a_model_on_a_gpu_asks_for_kernels_of_gpus(monkeypatch):
@@ -139,8 +175,28 @@ def test_the_largest_tile_fits_a_gpu_of_8_gb():
     assert bytes_of(LARGEST["cuda"], dates=2 * 73, channels=12, kind="cuda") < 8e9
 
 
+@pytest.fixture
+def settings():
+    """How torch multiplies, put back afterwards."""
+    settings = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    before = [s.fp32_precision for s in settings]
+    yield settings
+    for s, value in zip(settings, before, strict=True):
+        s.fp32_precision = value
+
+
+@pytest.mark.parametrize("before", [("none", "tf32"), ("tf32", "tf32"), ("tf32", "ieee")])
+def test_products_are_exact_whatever_was_set(settings, before):
+    for s, value in zip(settings, before, strict=True):
+        s.fp32_precision = value
+    with exact_products(torch.device("cuda")):
+        assert [s.fp32_precision for s in settings] == ["ieee", "ieee"]
+    assert tuple(s.fp32_precision for s in settings) == before
+
+
 @pytest.mark.parametrize("before", ["highest", "high"])
-def test_products_are_exact_whatever_was_set(before):
+def test_products_are_exact_in_an_older_torch(monkeypatch, before):
+    monkeypatch.setattr(exact, "PRECISION", "no such setting")
     usual = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision(before)
@@ -150,3 +206,16 @@ def test_products_are_exact_whatever_was_set(before):
         assert torch.get_float32_matmul_precision() == before
     finally:
         torch.set_float32_matmul_precision(usual)
+
+
+@pytest.mark.parametrize("engine", ["dense", "windows"])
+def test_what_was_set_for_gpus_does_not_matter_to_a_processor(settings, engine):
+    """Torch refuses to tell the older settings where the newer ones differ from them."""
+    for s, value in zip(settings, ("tf32", "ieee"), strict=True):
+        s.fp32_precision = value
+    with pytest.raises(RuntimeError, match="mix of the legacy and new"):
+        torch.get_float32_matmul_precision()
+    cubes = {m: np.full((c, 11, 15, 15), 0.1, np.float32) for m, c in (("s1", 2), ("s2", 10))}
+    times = dict.fromkeys(cubes, np.datetime64("2022-01-01", "ns") + np.arange(11) * np.timedelta64(5, "D"))
+    out = embed_cube(two_sensors(), cubes, times, "cube", engine=engine, quality=True)
+    assert np.isfinite(out).any()

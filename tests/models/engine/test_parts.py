@@ -13,7 +13,7 @@ from models.engine.dense.kinds import KINDS, TAPS, kinds_along_axis, small_kind
 from models.engine.dense.maps import truncated_sums
 from models.engine.dense.sensor import merge_equal
 from models.engine.dense.stream import NOWHERE, Stream
-from models.engine.tiles import LARGEST, SMALLEST, bytes_of, cut, free_memory, tile_side
+from models.engine.tiles import LARGEST, SMALLEST, bytes_of, cut, each_tile, free_memory, tile_side
 from models.frames import FRAMES, WindowList
 
 CPU = torch.device("cpu")
@@ -65,6 +65,7 @@ def test_slots_hold_what_windows_ask_for_until_they_are_finished(seed):
                 else:
                     assert value == (frame, row[w], column[w], *([w] if what else []))
         finished.extend(task.finished)
+    assert stream.capacity <= stream.most_slots()
     assert sorted(finished) == list(range(n))
     assert (stream.index != NOWHERE).all()
 
@@ -77,6 +78,8 @@ def test_slots_are_used_again():
     for _ in stream.tasks():
         pass
     assert stream.capacity <= FRAMES + 1
+    assert stream.most_slots() == stream.capacity
+    assert Stream(stream.windows, frames, np.full((n + 10, 1, 1), 1, np.int8)).most_slots() == FRAMES**2
 
 
 def test_equal_neighbouring_frames_are_merged():
@@ -93,6 +96,19 @@ def test_tiles_cover_an_area_once(rows, columns, side):
         assert column.stop - column.start <= side
         seen[row, column] += 1
     assert (seen == 1).all()
+
+
+def test_what_a_failed_tile_kept_is_let_go_before_smaller_ones():
+    told, tried = [], []
+
+    def work(tile):
+        tried.append(tile[0].stop - tile[0].start)
+        if tried[-1] > SMALLEST:
+            raise torch.OutOfMemoryError
+
+    assert each_tile(20, 20, 20, work, lambda side: told.append(side), lambda: told.append("forgotten")) == SMALLEST
+    assert told == ["forgotten", 10, "forgotten", SMALLEST]
+    assert max(tried[2:]) <= SMALLEST
 
 
 def test_less_memory_smaller_tiles():

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from models.evaluation import TaskError, coherence, smoothness
+from models.evaluation.features import components_of, learn_features
+from models.evaluation.tasks import subset
 from tests.models.evaluation.sites import make_samples
 
 
@@ -32,6 +34,16 @@ def test_fields_stand_out_where_features_show_them():
         np.sqrt(2), rel=1e-3
     )  # half of them: two apart, the others none
     assert answer["bands"]["ratio"] == pytest.approx(1, abs=0.05)
+
+
+def test_as_many_components_as_there_are_bands_or_samples():
+    samples = make_samples(0, "bands", side=8)
+    one_band = replace(samples, bands=samples.bands[:, :1])
+    assert smoothness([one_band])["components"] == pytest.approx(smoothness([one_band])["bands"], rel=1e-3)
+    assert learn_features("components", [one_band])(one_band).shape == (len(one_band), 1)
+    assert components_of([subset(samples, np.arange(2))]) == 2
+    with pytest.raises(TaskError, match="need two"):
+        smoothness([subset(samples, np.arange(1))])
 
 
 def test_unknown_fields_do_not_count():

@@ -18,12 +18,12 @@ def family(request, monkeypatch):
     return request.param
 
 
-def judged(family, name, *arguments, own_files=True, architecture=None):
+def judged(family, name, *arguments, own_files=True, architecture=None, network=False):
     """What the filter says to a call, by name or number."""
     number = NUMBERS[name][0 if family == "x86_64" else 1] if isinstance(name, str) else name
     data = {0: number, 4: architecture or {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}[family]}
     data |= {16 + 8 * i: value & 0xFFFFFFFF for i, value in enumerate([*arguments, 0, 0, 0, 0, 0, 0][:6])}
-    steps, at, held = seccomp.program(OWN, own_files), 0, 0
+    steps, at, held = seccomp.program(OWN, own_files, network), 0, 0
     while True:
         code, yes, no, value = steps[at]
         at += 1
@@ -31,6 +31,8 @@ def judged(family, name, *arguments, own_files=True, architecture=None):
             return value
         if code == 0x20:
             held = data[value]
+        elif code == 0x54:
+            held &= value
         else:
             true = {0x15: held == value, 0x45: bool(held & value), 0x25: held > value}[code]
             at += yes if true else no
@@ -67,6 +69,34 @@ def test_arguments_decide(family):
     assert judged(family, "prlimit64", OWN + 1) == EPERM
     assert judged(family, "socketpair", 1) == ALLOW
     assert judged(family, "socketpair", 2) == EPERM
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_allowed"),
+    [
+        ((2, 1, 0), True),
+        ((10, 1 | 0x80000, 6), True),
+        ((2, 2 | 0x80800, 17), True),
+        ((1, 1, 0), False),  # local
+        ((16, 3, 0), False),  # the kernel's own
+        ((2, 3, 6), False),  # raw
+        ((2, 1, 262), False),  # MPTCP
+        ((2, 5, 132), False),  # SCTP
+        ((2, 1, 256), False),  # SMC
+        ((2, 2, 1), False),  # ICMP
+    ],
+)
+def test_sockets_are_of_tcp_and_udp(family, arguments, is_allowed):
+    assert judged(family, "socket", *arguments, network=True) == (ALLOW if is_allowed else EPERM)
+    assert judged(family, "socket", *arguments) == EPERM
+
+
+def test_what_is_sent_does_not_connect(family):
+    for name, at in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):
+        assert judged(family, name, *[9] * at, 0x4000, network=True) == ALLOW
+        assert judged(family, name, *[9] * at, 0x20004000, network=True) == EPERM
+    assert judged(family, "sendto", 9, 9, 9, 0x4000) == ALLOW
+    assert judged(family, "sendmsg", 9) == EPERM
 
 
 def test_modes_and_times_only_of_its_own_files(family):

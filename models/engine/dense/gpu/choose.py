@@ -35,7 +35,15 @@ class KernelsDisagree(Exception):
 
 
 def triton_kernels(model: TwoStageModel, rounded: bool) -> dict[str, Kernels] | None:
-    """Return every sensor's kernels, tried; None where plain torch is to do the work: the log says once why."""
+    """Return every sensor's kernels, tried; None where plain torch is to do the work: the log says once why.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        The GPU has no room for trying them.
+    RuntimeError
+        Trying them has left the GPU unusable.
+    """
     try:
         from models.engine.dense.gpu.context import TritonContext
         from models.engine.dense.gpu.frames import TritonFrames
@@ -48,11 +56,28 @@ def triton_kernels(model: TwoStageModel, rounded: bool) -> dict[str, Kernels] | 
             frames = TritonFrames(encoder.frame, buffers, rounded)
             kernels[m] = frames, TritonContext(encoder, model.card.attention, buffers, rounded)
             prove(model, m, kernels[m], rounded)
+    except torch.OutOfMemoryError:  # says nothing of the kernels
+        raise
     except Exception as error:  # whatever a compiler, a driver or a GPU comes up with
         said = str(error).strip().splitlines() or [""]
-        _say(f"{type(error).__name__}: {said[0][:300]}")
+        reason = f"{type(error).__name__}: {said[0][:300]}"
+        _require_usable(model.device, reason)
+        _say(reason)
         return None
     return kernels
+
+
+def _require_usable(device: torch.device, reason: str) -> None:
+    """Raise RuntimeError where a failure has left a GPU unusable for this process: plain torch would fail, too."""
+    if device.type != "cuda":
+        return
+    try:
+        torch.cuda.synchronize(device)
+    except Exception as error:
+        raise RuntimeError(
+            f"The GPU {device} cannot be used by this process any more, after its kernels were tried ({reason}). "
+            "Restart the process; where this comes again, embed on the CPU and report it"
+        ) from error
 
 
 def prove(model: TwoStageModel, modality: str, kernels: Kernels, rounded: bool) -> None:

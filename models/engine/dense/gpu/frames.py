@@ -177,6 +177,10 @@ class TritonFrames:
             y = self._surroundings(maps, row[part], column[part])
             pool[slot[part]] = self._finish(f, y, (maps.missing, m))
 
+    def forget(self) -> None:
+        """Let go of the buffers."""
+        self.buffers.forget()
+
     def _filled(self, maps: GpuMaps, row: Tensor, column: Tensor, m: Tensor) -> Tensor:
         """Joined features (n * 225, 152) of patches whose missing pixels hold ``m`` (n, 152) after `conv0`."""
         assert maps.sums7 is not None  # for the type checker: asked for when the frame was loaded

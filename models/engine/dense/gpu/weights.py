@@ -30,6 +30,10 @@ class Buffers:
             held = self._held[name] = torch.empty(size, dtype=torch.uint8, device=like.device)
         return held[:size].view(like.dtype).view(shape)
 
+    def forget(self) -> None:
+        """Let go of it."""
+        self._held.clear()
+
     @property
     def size(self) -> int:
         """Bytes held."""

@@ -34,6 +34,10 @@ class Workspace:
             held = self._held[name] = np.zeros(size, np.uint8)
         return held
 
+    def forget(self) -> None:
+        """Let go of it."""
+        self._held.clear()
+
 
 @dataclass(frozen=True)
 class NativeMaps:
@@ -93,6 +97,10 @@ class NativeFrames:
             c.byref(self.packed.weights), *map(_at, arrays), maps.height, maps.width,
             c.c_int64(len(row)), *map(_at, places), _at(fills), c.c_void_p(pool.data_ptr()), *self._run(),
         )  # fmt: skip
+
+    def forget(self) -> None:
+        """Let go of the workspace."""
+        self.workspace.forget()
 
     def _run(self) -> tuple[c.c_void_p, int]:
         threads = torch.get_num_threads()
