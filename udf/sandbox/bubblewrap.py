@@ -35,6 +35,9 @@ def wrapped(
     options = ["--unshare-all", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--clearenv"]
     options += ["--share-net"] if network else []
     options += ["--die-with-parent"] if ends_with_us else []
+    # What is shown of /proc is found by its name alone.
+    shows = any(path.startswith("/proc/") for path in trees)
+    options += ["--perms", "0111" if shows else "0000", "--dir", "/proc"]
     for path in [*folders, *_interpreter()]:
         options += ["--ro-bind", os.path.realpath(path), path]
     for path in links:
@@ -43,7 +46,6 @@ def wrapped(
         options += ["--dev-bind", path, path]
     for path in writable:
         options += ["--bind", path, path]
-    options += ["--perms", "0000", "--dir", "/proc"]
     return [bwrap, *options, "--remount-ro", "/", "--chdir", "/", "--", *command]
 
 
