@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
+import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -23,6 +25,8 @@ CHUNK_SIDE = 256
 COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
 SINGLE = "data"
 CRS = "spatial_ref"
+# Dask's settings are those of all threads: two that change them by turns would leave the first one's behind.
+_one_at_a_time = threading.Lock()
 
 
 class NetCDF:
@@ -63,8 +67,8 @@ class NetCDF:
             dataset[name].encoding = _encoding(dataset[name])
         for dim in {"x", "y"} & set(dataset.coords):
             dataset[dim].encoding = {"_FillValue": None}
-        # Said here alone: Dask's settings are those of all threads.
-        dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4", compute=False).compute(scheduler="synchronous")
+        with _one_at_a_time, dask.config.set(scheduler="synchronous"):
+            dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
 
 
 class _Parts:
