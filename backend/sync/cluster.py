@@ -165,15 +165,17 @@ class DaskCluster:
     @contextlib.contextmanager
     def listening(self, topic: str, hear: Callable[[dict[str, Any]], None]) -> Iterator[None]:
         """Hand on what tasks send to the topic, by Dask's events: they come in before the results that they precede."""
+        from distributed.client import ClosedClientError
+
         client = self._connected()
         client.subscribe_topic(topic, lambda event: hear(event[1]))
         try:
             yield
         finally:
-            client.unsubscribe_topic(topic)
-            client._event_handlers.pop(topic, None)  # Dask keeps it for ever
-            with contextlib.suppress(Exception):  # the scheduler is gone, and with it the topic
+            with contextlib.suppress(ClosedClientError):  # the scheduler is gone, and with it the topic
+                client.unsubscribe_topic(topic)
                 client._send_to_scheduler({"op": "openeo-forget", "topic": topic})
+            client._event_handlers.pop(topic, None)  # Dask keeps it for ever
 
     def progress(self, user: str, kind: str = "request") -> list[Progress]:
         """Ask the scheduler how far the requests (or jobs) of `user` are."""
