@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import LocalCluster
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -17,8 +18,24 @@ from werkzeug.test import TestResponse
 from backend.app import create_app
 from backend.context import Services
 from backend.state import Database
+from backend.sync.cluster import DaskCluster
+from tests.backend.clusters import one_worker
 from tests.backend.databases import VARIABLE, postgres_schema, postgres_server
 from tests.backend.fakes import PASSWORD, fake_services, settings_in
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalCluster]:
+    """A scheduler and a worker in this process."""
+    with one_worker() as local:
+        yield local
+
+
+@pytest.fixture(scope="module")
+def cluster(local: LocalCluster) -> Iterator[DaskCluster]:
+    made = DaskCluster(local.scheduler_address)
+    yield made
+    made.close()
 
 
 def basic(name: str, password: str) -> dict[str, str]:

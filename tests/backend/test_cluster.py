@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,24 +23,11 @@ from backend.sync.deadline import Deadline
 from backend.sync.plugin import RequestsPlugin
 from backend.sync.request import SyncRequest
 from processes.errors import OpenEOError
-from tests.backend.clusters import QUIET, one_worker
+from tests.backend.clusters import QUIET
 from udf import InputError
 from udf.cluster import CALLS
 
 SOON = 15.0
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalCluster]:
-    with one_worker() as local:
-        yield local
-
-
-@pytest.fixture(scope="module")
-def cluster(local: LocalCluster) -> Iterator[DaskCluster]:
-    made = DaskCluster(local.scheduler_address)
-    yield made
-    made.close()
 
 
 def asked(identifier: str, user: str = "anna") -> SyncRequest:

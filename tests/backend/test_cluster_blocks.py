@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import dask
@@ -17,20 +16,6 @@ from distributed import LocalCluster
 from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
-from tests.backend.clusters import one_worker
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalCluster]:
-    with one_worker() as local:
-        yield local
-
-
-@pytest.fixture(scope="module")
-def cluster(local: LocalCluster) -> Iterator[DaskCluster]:
-    made = DaskCluster(local.scheduler_address)
-    yield made
-    made.close()
 
 
 def compute(cluster: DaskCluster, value: Any) -> Any:

@@ -27,7 +27,6 @@ from backend.sync.spool import Spool
 from backend.sync.turns import in_turn
 from backend.sync.window import Plan
 from processes.errors import OpenEOError
-from tests.backend.clusters import one_worker
 from tests.backend.parts import Parts, computing
 from tests.backend.server import until
 
@@ -40,19 +39,6 @@ class Run:
     def __init__(self) -> None:
         self.id = f"run-{time.monotonic_ns()}"
         self.about = {"job": self.id}
-
-
-@pytest.fixture(scope="module")
-def local() -> Iterator[LocalCluster]:
-    with one_worker() as local:
-        yield local
-
-
-@pytest.fixture(scope="module")
-def cluster(local: LocalCluster) -> Iterator[DaskCluster]:
-    made = DaskCluster(local.scheduler_address)
-    yield made
-    made.close()
 
 
 @pytest.fixture
