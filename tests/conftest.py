@@ -16,7 +16,7 @@ settings.load_profile("openeo-embed")
 ROOT = Path(__file__).parents[1]
 # Files whose tests share a server: with `--dist loadfile` one process runs them all, and the server starts once.
 TOGETHER = {
-    "tests/api": "bad_input client embedding files graphs isolation jobs machine_learning spec udf".split(),  # noqa: SIM905
+    "tests/api": "bad_input browser client embedding files graphs isolation jobs machine_learning spec udf".split(),  # noqa: SIM905
     "tests/attacks": ["gate", "secrets"],
 }
 

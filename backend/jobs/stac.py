@@ -26,7 +26,7 @@ Signed = Callable[[str], str]
 def collection(job: Job, signed: Signed, expires: int) -> dict[str, Any]:
     """Return the results of a job as a STAC Collection; those of a job that runs are what is there so far."""
     assets = _assets(job, signed)
-    items = [signed(item_path(job, name)) for name in assets]
+    items = {name: signed(item_path(job, name)) for name in assets}
     return {
         "type": "Collection",
         "stac_version": STAC_VERSION,
@@ -40,8 +40,8 @@ def collection(job: Job, signed: Signed, expires: int) -> dict[str, Any]:
         "expires": rfc3339(expires),
         "assets": assets,
         "links": [
-            {"rel": "canonical", "href": signed(results_path(job)), "type": "application/json"},
-            *({"rel": "item", "href": href, "type": GEOJSON} for href in items),
+            _canonical(job, signed),
+            *({"rel": "item", "href": href, "type": GEOJSON, "title": name} for name, href in items.items()),
         ],
     }
 
@@ -50,7 +50,7 @@ def all_in_one(job: Job, signed: Signed, expires: int) -> dict[str, Any]:
     """Return the results of a job as one STAC Item."""
     told = _item(job, job.id, _assets(job, signed))
     told["properties"] |= {"openeo:status": status(job), "expires": rfc3339(expires)}
-    told["links"] = [{"rel": "canonical", "href": signed(results_path(job)), "type": "application/json"}]
+    told["links"] = [_canonical(job, signed)]
     return told
 
 
@@ -81,6 +81,11 @@ def item_path(job: Job, name: str) -> str:
 def asset_path(job: Job, name: str) -> str:
     """Return the path of one file."""
     return f"/jobs/{job.id}/results/assets/{name}"
+
+
+def _canonical(job: Job, signed: Signed) -> dict[str, str]:
+    title = "These results, for anyone who has this link"
+    return {"rel": "canonical", "href": signed(results_path(job)), "type": "application/json", "title": title}
 
 
 def _item(job: Job, identifier: str, assets: Mapping[str, Any]) -> dict[str, Any]:

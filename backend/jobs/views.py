@@ -30,9 +30,10 @@ def job_summary(job: Job) -> dict[str, Any]:
 def job_details(job: Job, url: Url) -> dict[str, Any]:
     """Return all that is told of a job."""
     usage = {"usage": dict(job.usage)} if job.usage else {}
-    links = [_link("self", url(f"/jobs/{job.id}")), _link("monitor", url(f"/jobs/{job.id}/logs"))]
+    own = url(f"/jobs/{job.id}")
+    links = [_link("self", own, "This job"), _link("monitor", f"{own}/logs", "Log of the job")]
     if job.state.has_results:
-        links.append(_link("result", url(f"/jobs/{job.id}/results")))
+        links.append(_link("result", f"{own}/results", "Results of the job"))
     draft = job.draft
     return {**job_summary(job), "process": draft.process, "log_level": draft.log_level, **usage, "links": links}
 
@@ -51,5 +52,5 @@ def log_entry(entry: LogEntry) -> dict[str, Any]:
     return {"id": entry.id, **code, "level": entry.level, "message": entry.message, "time": time, **entry.more}
 
 
-def _link(relation: str, href: str) -> dict[str, str]:
-    return {"rel": relation, "href": href, "type": "application/json"}
+def _link(relation: str, href: str, title: str) -> dict[str, str]:
+    return {"rel": relation, "href": href, "type": "application/json", "title": title}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from processes.graph import validate_graph
 from processes.graph.package import Process, ProcessRegistry
 from processes.registry import BASE, OVERRIDES, OWN, build_registry, read_spec
 
@@ -48,6 +49,15 @@ def test_defaults_are_those_of_the_specification(registry: ProcessRegistry, id: 
             told, done = parameter.get("default"), accepted[name].default
             done = list(done) if isinstance(done, tuple) else done
             assert told == done or (not told and not done and done is not False), (name, told, done)
+
+
+def test_graphs_in_specifications_are_valid(registry: ProcessRegistry) -> None:
+    """Web editors draw them, with what their callbacks refer to."""
+    specs = [process.spec for process in (registry[id] for id in IDS) if "process_graph" in process.spec]
+    assert len(specs) > 10
+    known = {spec["id"]: {"x", "y", "context", *(p["name"] for p in spec["parameters"])} for spec in specs}
+    wrong = {spec["id"]: [str(e) for e in validate_graph(spec, registry, parameters=known[spec["id"]])] for spec in specs}
+    assert not {id: errors for id, errors in wrong.items() if errors}
 
 
 @pytest.mark.parametrize("id", IDS)
