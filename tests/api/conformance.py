@@ -68,9 +68,11 @@ the server and the tests that it names.
 {rows}
 
 Each operation is also asked for by the tests that go through all of them: {everywhere}. What the openEO Web Editor and
-the Python client need beside the API's text is in `tests/api/test_web_editor_needs.py`; `tests/api/test_browser.py` has
-the editor's own JavaScript client and components work with the server, in Chromium. The answers' schemas are compared
-with the API's description in `tests/api/test_fuzz.py`, `tests/api/test_spec.py` and `tests/api/test_jobs.py`.
+the Python client need beside the API's text is in `tests/api/test_web_editor_needs.py`;
+`tests/browser/test_web_editor.py` has the editor's own JavaScript client and components work with the server, in
+Chromium.
+The answers' schemas are compared with the API's description in `tests/api/test_fuzz.py`, `tests/api/test_spec.py` and
+`tests/api/test_jobs.py`.
 """
 
 

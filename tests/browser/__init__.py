@@ -72,7 +72,7 @@ def require_browser() -> tuple[str, str]:
     if not all(found):
         pytest.skip("no chromium and chromedriver on the PATH (Debian's packages chromium and chromium-driver)")
     if not (FOLDER / "packages").is_dir():
-        pytest.skip("the page's packages are missing; tests/api/browser/fetch.sh gets them with npm")
+        pytest.skip("the page's packages are missing; tests/browser/fetch.sh gets them with npm")
     return str(found[0]), str(found[1])
 
 

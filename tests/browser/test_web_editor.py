@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.browser import Page, PageError, open_page
 from tests.backend.server import Server
+from tests.browser import Page, PageError, open_page
 
 GRAPH = {
     "load": {
