@@ -17,7 +17,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 SOURCES = ("frames.cpp", "context.cpp")
-HEADERS = ("simd.h", "threads.h")
+HEADERS = ("maps.h", "network.h", "patches.h", "simd.h", "threads.h", "winograd.h")
 # No trapping and no errno let loops become vectors; what changes numbers (-ffast-math) stays off.
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-pthread")
 ROUNDED = "-DBF16"  # matrix products of bf16 numbers, on processors that have them

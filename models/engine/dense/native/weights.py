@@ -19,6 +19,18 @@ LANES = 16  # channels of attention weights in whole vectors, of either kind
 
 Floats = NDArray[np.float32]
 
+# What winograd.h takes of a filter's three taps for four positions, and for three.
+_FOUR = [
+    [1 / 4, 0, 0],
+    [1 / 6, 1 / 6, 1 / 6],
+    [1 / 6, -1 / 6, 1 / 6],
+    [1 / 24, 1 / 12, 1 / 6],
+    [1 / 24, -1 / 12, 1 / 6],
+    [0, 0, 1],
+]
+_THREE = [[1 / 2, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 6, -1 / 6, 1 / 6], [1 / 6, 1 / 3, 2 / 3], [0, 0, 1]]
+FILTERS = {7: np.array(_FOUR + _THREE), 4: np.array(_FOUR)}
+
 
 class AttentionWeights(c.Structure):
     """`Attention` of frames.cpp."""
@@ -130,10 +142,10 @@ class FramePacker(Packer):
         w.bias_join = self.bias(block.fuse)
         w.attention1 = self._attention(block.attention)
         w.conv1, w.bias1 = self._convolution(encoder.conv1), self.bias(encoder.conv1)
-        w.block2, w.bias2 = self._convolution(encoder.block2.conv), self.bias(encoder.block2.conv)
+        w.block2, w.bias2 = self._small_convolution(encoder.block2.conv, 7), self.bias(encoder.block2.conv)
         w.attention2 = self._attention(encoder.block2.attention)
         w.conv2, w.bias_conv2 = self._convolution(encoder.conv2), self.bias(encoder.conv2)
-        w.block3, w.bias3b = self._convolution(encoder.block3.conv), self.bias(encoder.block3.conv)
+        w.block3, w.bias3b = self._small_convolution(encoder.block3.conv, 4), self.bias(encoder.block3.conv)
         w.attention3 = self._attention(encoder.block3.attention)
 
     def _convolution(self, conv: nn.Conv2d, by_column: bool = False) -> int:
@@ -141,6 +153,14 @@ class FramePacker(Packer):
         weight = _array(conv.weight)
         taps = weight.transpose((3, 2, 1, 0) if by_column else (2, 3, 1, 0))  # (n, n, in, out)
         return self.panels(taps.reshape(-1, *taps.shape[2:]))
+
+    def _small_convolution(self, conv: nn.Conv2d, side: int) -> int:
+        """(out, in, 3, 3) -> [panel][product][in][PANEL], or as it is: bf16 is too coarse for minimal filtering."""
+        if self.rounded:
+            return self._convolution(conv)
+        sums = FILTERS[side]
+        products = np.einsum("ia,jb,ocab->ijco", sums, sums, _array(conv.weight).astype(np.float64))
+        return self.panels(products.reshape(-1, *products.shape[2:]).astype(np.float32))
 
     def _attention(self, attention: ConvBlockAttention) -> AttentionWeights:
         squeeze, excite = _array(attention.squeeze.weight)[:, :, 0, 0], _array(attention.excite.weight)[:, :, 0, 0].T
