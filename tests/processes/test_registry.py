@@ -56,8 +56,8 @@ def test_graphs_in_specifications_are_valid(registry: ProcessRegistry) -> None:
     specs = [process.spec for process in (registry[id] for id in IDS) if "process_graph" in process.spec]
     assert len(specs) > 10
     known = {spec["id"]: {"x", "y", "context", *(p["name"] for p in spec["parameters"])} for spec in specs}
-    wrong = {spec["id"]: [str(e) for e in validate_graph(spec, registry, parameters=known[spec["id"]])] for spec in specs}
-    assert not {id: errors for id, errors in wrong.items() if errors}
+    found = {spec["id"]: validate_graph(spec, registry, parameters=known[spec["id"]]) for spec in specs}
+    assert not {id: [str(error) for error in errors] for id, errors in found.items() if errors}
 
 
 @pytest.mark.parametrize("id", IDS)
