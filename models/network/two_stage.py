@@ -49,7 +49,9 @@ class Fusion(nn.Module):
         ids = [m for m in self.project if m in z]
         tokens = torch.stack([self.project[m](z[m]) for m in ids], dim=1)
         days = torch.stack([delta if m == self.reference else torch.zeros_like(delta) for m in ids], 1)
-        types = self.types.weight[[m in z for m in self.project]]
+        types = self.types.weight
+        if len(ids) < len(self.project):  # only then: a GPU waits for such an index
+            types = types[[m in z for m in self.project]]
         x = tokens + types + self.positions(days)
         if not seen:
             for layer in self.layers:

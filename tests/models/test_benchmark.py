@@ -50,6 +50,9 @@ def test_errors_and_work_are_measured(model):
         for s in ("one date", "35 of 45 dates")
     )
     assert benchmark.alone_work(model) > 10 * one_date > 40 * series
+    eleven = benchmark.make_case(benchmark.Case("one date"), model, 64)[0]
+    spared = one_date - benchmark.work_per_embedding(model, eleven, minimal=True)
+    assert spared == pytest.approx(2 * 2 * 11 * (320 * 128**2 + 108 * 64 * 16))  # two sensors, eleven frames
 
 
 def test_traffic_is_counted_for_what_frames_share(model):
@@ -57,4 +60,4 @@ def test_traffic_is_counted_for_what_frames_share(model):
     exact, rounded = (benchmark.bytes_per_embedding(model, series, r) for r in (False, True))
     assert exact == 2 * rounded
     assert benchmark.bytes_per_embedding(model, one_date, False) > 5 * exact
-    assert 2e6 < exact < 6e6  # a few megabytes: 240 kB for a pixel and frame, 1.2 MB for a patch
+    assert 2e6 < exact < 6e6  # a few megabytes

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
 PRECISION = "fp32_precision"  # the setting of each kind of operation; torch before 2.9 has none
+
+
+class _Shared:
+    """The settings are the whole process's: the first thread to come sets them, the last to go sets them back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._undo = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._undo.enter_context(_set())
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._undo.close()
+
+
+_shared = _Shared()
 
 
 @contextmanager
@@ -21,6 +46,12 @@ def exact_products(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
+    with _shared:
+        yield
+
+
+@contextmanager
+def _set() -> Iterator[None]:
     settings = [torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv", None)]
     with _ieee(settings) if all(hasattr(s, PRECISION) for s in settings) else _legacy():
         yield

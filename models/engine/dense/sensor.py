@@ -99,8 +99,9 @@ class SensorEngine:
         frames = merge_equal(cube)[windows.frames[self.modality]]
         scene = Scene(cube, windows.frames[self.modality], self.device)
         stream = Stream(windows, frames, scene.states())
-        gaps = np.pad(windows.gaps[self.modality].cumsum(axis=1), ((0, 0), (1, 0)))
-        days = np.minimum(gaps, POSITIONS - 1)
+        days = np.zeros(frames.shape, np.int64)
+        np.cumsum(windows.gaps[self.modality], axis=1, out=days[:, 1:])
+        np.minimum(days, POSITIONS - 1, out=days)
         z = torch.empty(len(windows), self.width, device=self.device)
         pool = self.pool.take(stream.most_slots())
         for task in stream.tasks():

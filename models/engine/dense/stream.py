@@ -76,66 +76,79 @@ class Stream:
         self.index = np.full(frames.shape, NOWHERE)
         self.capacity = 0
         self._free: Ints = np.empty(0, np.int64)
+        self._pixel = windows.row * state.shape[2] + windows.column
+        self._state = state.reshape(len(state), -1)
+        self._slots = self.index.reshape(-1)  # a view
         self._empty = np.full(len(windows), NOWHERE)  # the slot of a window's frames without any value: all the same
 
     def most_slots(self) -> int:
         """At least as many slots as will ever be in use at a time: told at once, before anything is planned."""
-        dates, height, width = self.state.shape
-        pixel = (self.windows.row * width + self.windows.column)[:, None]
-        state = self.state.ravel().take(self.frames * (height * width) + pixel)
-        counts = np.bincount((self.frames * 4 + state).ravel(), minlength=4 * dates).reshape(dates, 4)
-        taken = np.minimum(counts[:, CLEAR], height * width) + counts[:, [ALIKE, EMPTY, MIXED]].sum(1)
-        if counts[:, EMPTY].any():  # a window's empty frames have one slot
-            empty = state == EMPTY
-            taken -= np.bincount(self.frames[empty & (empty.cumsum(axis=1) > 1)], minlength=dates)
-        until = np.arange(dates)
-        last = self.frames.max(axis=1)
-        by_last = np.argsort(last, kind="stable")
-        until[self.frames[by_last]] = last[by_last, None]  # of a frame's windows the one that ends last comes last
+        dates, until, taken = len(self.state), self._until(), self._taken()
         over = np.zeros(dates + 1, np.int64)
         np.add.at(over, until + 1, taken)
         return int((taken.cumsum() - over[:-1].cumsum()).max(initial=0))
 
+    def _taken(self) -> Ints:
+        """At least as many slots as each frame takes."""
+        dates, pixels = self._state.shape
+        if not self.state.any():
+            return np.minimum(np.bincount(self.frames.ravel(), minlength=dates), pixels)
+        state = self.state.ravel().take(self.frames * pixels + self._pixel[:, None])
+        counts = np.bincount((self.frames * 4 + state).ravel(), minlength=4 * dates).reshape(dates, 4)
+        taken: Ints = np.minimum(counts[:, CLEAR], pixels) + counts[:, [ALIKE, EMPTY, MIXED]].sum(1)
+        if counts[:, EMPTY].any():  # a window's empty frames have one slot
+            empty = state == EMPTY
+            taken -= np.bincount(self.frames[empty & (empty.cumsum(axis=1) > 1)], minlength=dates)
+        return taken
+
+    def _until(self) -> Ints:
+        """For each frame the last one of all windows that hold it, itself where none does."""
+        until, last = np.arange(len(self.state)), self.frames[:, -1]
+        for column in self.frames.T:
+            np.maximum.at(until, column, last)
+        return until
+
     def tasks(self) -> Iterator[FrameTask]:
         """Yield the frames in order. A task's finished windows lose their vectors when the next task is asked for."""
-        order = np.argsort(self.frames, axis=None, kind="stable")
-        used, begin = np.unique(self.frames.flat[order], return_index=True)
-        last = self.frames.max(axis=1)
-        by_last = np.argsort(last, kind="stable")
+        order, begin = _sorted(self.frames.ravel(), len(self.state))
+        by_last, ready = _sorted(self.frames[:, -1], len(self.state))
+        until = self._until()
         kept: list[tuple[int, Ints]] = []  # the frame until which slots are needed, and they
-        for frame, entries in zip(used, np.split(order, begin[1:]), strict=True):
-            ready = by_last[slice(*np.searchsorted(last[by_last], [frame, frame + 1]))]
-            task = self._task(int(frame), entries, ready)
+        for frame in np.flatnonzero(np.diff(begin)):
+            entries = order[begin[frame] : begin[frame + 1]]
+            task = self._task(int(frame), entries, by_last[ready[frame] : ready[frame + 1]])
             slots = np.concatenate([task.shared.slot, task.owned.slot, task.mixed.slot])
-            kept.append((int(last[entries // FRAMES].max()), slots))
+            kept.append((int(until[frame]), slots))
             yield task
-            self._free = np.concatenate([self._free, *(s for until, s in kept if until <= frame)])
+            self._free = np.concatenate([self._free, *(s for end, s in kept if end <= frame)])
             kept = [k for k in kept if k[0] > frame]
 
     def _task(self, frame: int, entries: Ints, finished: Ints) -> FrameTask:
         window = entries // FRAMES
-        state = self.state[frame, self.windows.row[window], self.windows.column[window]]
+        state = self._state[frame][self._pixel[window]]
+        if not state.any():
+            nothing = self._owned(entries[:0])
+            return FrameTask(frame, self._shared(entries, window), nothing, nothing, finished)
         is_empty = state == EMPTY
         known = self._empty[window] != NOWHERE
-        self.index.flat[entries[is_empty & known]] = self._empty[window[is_empty & known]]
+        self._slots[entries[is_empty & known]] = self._empty[window[is_empty & known]]
         owned = self._owned(entries[(state == ALIKE) | (is_empty & ~known)])
         first = entries[is_empty & ~known]
-        self._empty[first // FRAMES] = self.index.flat[first]
-        return FrameTask(
-            frame, self._shared(entries[state == CLEAR]), owned, self._owned(entries[state == MIXED]), finished
-        )
+        self._empty[first // FRAMES] = self._slots[first]
+        clear = state == CLEAR
+        shared = self._shared(entries[clear], window[clear])
+        return FrameTask(frame, shared, owned, self._owned(entries[state == MIXED]), finished)
 
-    def _shared(self, entries: Ints) -> Wanted:
+    def _shared(self, entries: Ints, window: Ints) -> Wanted:
         """One vector for each pixel."""
-        height, width = self.state.shape[1:]
-        window = entries // FRAMES
-        pixel = self.windows.row[window] * width + self.windows.column[window]
-        of_pixel = np.full(height * width, NOWHERE)
+        width = self.state.shape[2]
+        pixel = self._pixel[window]
+        of_pixel = np.full(self._state.shape[1], NOWHERE)
         of_pixel[pixel] = window
         wanted = np.flatnonzero(of_pixel != NOWHERE)
         windows, slots = of_pixel[wanted], self._allocate(len(wanted))
         of_pixel[wanted] = slots
-        self.index.flat[entries] = of_pixel[pixel]
+        self._slots[entries] = of_pixel[pixel]
         return Wanted(wanted // width, wanted % width, windows, slots)
 
     def _owned(self, entries: Ints) -> Wanted:
@@ -143,7 +156,7 @@ class Stream:
         window = entries // FRAMES
         new = np.diff(window, prepend=NOWHERE) != 0
         slots = self._allocate(int(new.sum()))
-        self.index.flat[entries] = slots[np.cumsum(new) - 1]
+        self._slots[entries] = slots[np.cumsum(new) - 1]
         owner = window[new]
         return Wanted(self.windows.row[owner], self.windows.column[owner], owner, slots)
 
@@ -154,3 +167,11 @@ class Stream:
         self.capacity += missing
         slots, self._free = np.sort(self._free[:n]), self._free[n:]
         return slots
+
+
+def _sorted(frames: Ints, dates: int) -> tuple[Ints, Ints]:
+    """Order entries by frame: which they are, and where each frame's begin, one number more than frames."""
+    short = frames.astype(np.int16) if dates < 1 << 15 else frames  # these are sorted much faster
+    begin = np.zeros(dates + 1, np.int64)
+    np.cumsum(np.bincount(frames, minlength=dates), out=begin[1:])
+    return np.argsort(short, kind="stable"), begin

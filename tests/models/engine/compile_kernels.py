@@ -19,9 +19,10 @@ ARCHITECTURES = (80, 90)
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.int64: "*i64", torch.uint8: "*u8"}
 
 
-def launches(rounded: bool):
+def launches(rounded: bool, architecture: int):
     """Kernel, arguments, constants and warps of every launch that differs from the others."""
-    from models.engine.dense.gpu import context, frames
+    from models.engine.dense.gpu import context, frames, products
+    from models.engine.dense.gpu.launch import ON_GPU, SMALLER
     from models.engine.dense.gpu.weights import Buffers
     from tests.models.engine.scenes import two_sensors
 
@@ -31,18 +32,20 @@ def launches(rounded: bool):
     def record(kernel, _, *args, warps=4, **constants):
         found[kernel.fn.__name__, str(constants)] = (kernel, args, constants, warps)
 
-    frames.launch = context.launch = record
-    engine = frames.TritonFrames(encoder.frame, Buffers(), rounded)
+    frames.launch = context.launch = products.launch = record
     place, pool = torch.zeros(1, dtype=torch.int64), torch.zeros(2, 256)
+    frames_of_a_window = torch.zeros(1, 11, dtype=torch.int64)
+    blocks = ON_GPU if rounded or architecture >= 90 else SMALLER
     with torch.inference_mode():
-        for keep in (False, True):
-            maps = engine.load(torch.zeros(15, 15, 10), torch.zeros(15, 15, dtype=torch.bool), keep)
-        engine.shared(maps, place, place, place, pool)
-        engine.owned(maps, place, place, place, torch.zeros(1, 10), pool)
-        frames_of_a_window = torch.zeros(1, 11, dtype=torch.int64)
-        context.TritonContext(encoder, "frames", Buffers(), rounded).encode(
-            pool, frames_of_a_window, frames_of_a_window
-        )
+        for units in (True, False):
+            setting = products.Setting(Buffers(), rounded, units, blocks)
+            engine = frames.TritonFrames(encoder.frame, setting)
+            for keep in (False, True):
+                maps = engine.load(torch.zeros(15, 15, 10), torch.zeros(15, 15, dtype=torch.bool), keep)
+            engine.shared(maps, place, place, place, pool)
+            engine.owned(maps, place, place, place, torch.zeros(1, 10), pool)
+            temporal = context.TritonContext(encoder, "frames", setting)
+            temporal.encode(pool, frames_of_a_window, frames_of_a_window)
     return list(found.values())
 
 
@@ -83,9 +86,9 @@ def main(wanted: list[str]) -> None:
     """Print a JSON list for every ``precision:architecture`` that is wanted."""
     out = []
     for precision, architecture in (w.split(":") for w in wanted):
-        for kernel, args, constants, warps in launches(precision == "bf16"):
+        for kernel, args, constants, warps in launches(precision == "bf16", int(architecture)):
             found = resources(compiled(kernel, args, constants, warps, int(architecture)))
-            sizes = {k: v for k, v in constants.items() if k in ("N", "KEEP", "S", "FILLED", "P")}
+            sizes = {k: v for k, v in constants.items() if k in ("N", "KEEP", "S", "FILLED", "P", "C", "ADD")}
             kind = {"kernel": kernel.fn.__name__, "precision": precision, "sm": int(architecture)}
             out.append({**kind, **sizes, **found})
     sys.stdout.write(json.dumps(out))

@@ -19,6 +19,14 @@ def no_library(monkeypatch):
     build.library.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder of a library that was compiled just now: compiling takes seconds."""
+    folder = tmp_path_factory.mktemp("built")
+    build.build(folder)
+    return folder
+
+
 def test_without_a_compiler_plain_torch_runs_and_the_log_says_so(no_library, caplog):
     no_library.setattr(build.shutil, "which", lambda name: None)
     with caplog.at_level(logging.WARNING):
@@ -42,12 +50,12 @@ def test_a_compiler_that_fails_is_quoted(no_library, tmp_path, caplog):
 
 
 @pytest.mark.skipif(build.library() is None, reason="there is no C++ compiler")
-def test_it_is_compiled_once(no_library, tmp_path):
-    path = build.build(tmp_path)
+def test_it_is_compiled_once(no_library, built):
+    (path,) = built.iterdir()
     made = path.stat().st_mtime_ns
-    assert build.build(tmp_path) == path
+    assert build.build(built) == path
     assert path.stat().st_mtime_ns == made
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(built.iterdir()) == [path]
 
 
 def test_a_folder_that_others_can_write_to_is_not_trusted(no_library, tmp_path):
@@ -62,8 +70,8 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(no_library, tmp_path):
 
 
 @pytest.mark.skipif(build.library() is None, reason="there is no C++ compiler")
-def test_a_library_that_is_given_is_used_and_none_compiled(no_library, tmp_path, caplog):
-    path = build.build(tmp_path)
+def test_a_library_that_is_given_is_used_and_none_compiled(no_library, built, caplog):
+    (path,) = built.iterdir()
     no_library.setattr(build, "build", lambda *_: pytest.fail("it compiles"))
     no_library.setenv(build.GIVEN, str(path))
     assert build.library()._name == str(path)

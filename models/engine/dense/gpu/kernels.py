@@ -11,6 +11,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from models.engine.dense.gpu.product_kernels import sigmoid, small_kind
+
 
 @triton.jit
 def truncated(taps, N: tl.constexpr):
@@ -71,15 +73,13 @@ def sum_taps(
 
 @triton.jit(do_not_specialize=["rows"])
 def join_kinds(joined, part3, rows, W: tl.constexpr, BLOCK: tl.constexpr):
-    """Add the 3x3's share ``part3`` (pixels, 9, W) to ``joined`` (pixels, 49, W) by kind, with LeakyReLU."""
+    """Add the 3x3's part ``part3`` (rows / 49 * 9, W) to ``joined`` (rows, W) by kind, with LeakyReLU."""
     e = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     row, c = e // W, e % W
     inside = row < rows
-    pixel, kind = row // 49, row % 49
-    a, b = kind // 7, kind % 7
-    small = ((a > 0).to(tl.int64) + (a == 6).to(tl.int64)) * 3 + (b > 0).to(tl.int64) + (b == 6).to(tl.int64)
     value = tl.load(joined + e, mask=inside, other=0.0).to(tl.float32)
-    value += tl.load(part3 + (pixel * 9 + small) * W + c, mask=inside, other=0.0).to(tl.float32)
+    other = row // 49 * 9 + small_kind(row % 49)
+    value += tl.load(part3 + other * W + c, mask=inside, other=0.0).to(tl.float32)
     tl.store(joined + e, tl.where(value > 0, value, 0.01 * value), mask=inside)
 
 
@@ -97,6 +97,31 @@ def channel_statistics(
     out += patch * 2 * W + c
     tl.store(out, tl.max(value, 0), mask=c < W)
     tl.store(out + W, tl.sum(tl.where(inside, value, 0.0), 0) / P, mask=c < W)
+
+
+@triton.jit
+def both_weighed(
+    most, mean, first, second, HIDDEN: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, LANES: tl.constexpr
+):
+    """Channels' weights (LANES,) from their maxima and means (LANES,); ``first``, ``second`` (HIDDEN, W)."""
+    k, c = tl.arange(0, UNITS)[:, None], tl.arange(0, LANES)[None, :]
+    inside = (k < HIDDEN) & (c < W)
+    w = tl.load(first + k * W + c, mask=inside, other=0.0)
+    hidden = tl.maximum(tl.sum(w * most[None, :], 1), 0.0) + tl.maximum(tl.sum(w * mean[None, :], 1), 0.0)
+    total = tl.sum(tl.load(second + k * W + c, mask=inside, other=0.0) * hidden[:, None], 0)
+    return sigmoid(total)
+
+
+@triton.jit
+def channel_weights(
+    statistics, first, second, out, HIDDEN: tl.constexpr, W: tl.constexpr, UNITS: tl.constexpr, LANES: tl.constexpr
+):
+    """Maxima and means (n, 2, W) -> weights (n, W)."""
+    patch, c = tl.program_id(0).to(tl.int64), tl.arange(0, LANES)
+    most = tl.load(statistics + patch * 2 * W + c, mask=c < W, other=0.0)
+    mean = tl.load(statistics + (patch * 2 + 1) * W + c, mask=c < W, other=0.0)
+    weight = both_weighed(most, mean, first, second, HIDDEN, W, UNITS, LANES)
+    tl.store(out + patch * W + c, weight, mask=c < W)
 
 
 @triton.jit
@@ -200,3 +225,18 @@ def neighbours(x, out, rows, S: tl.constexpr, W: tl.constexpr, BLOCK: tl.constex
     inside = (row < rows) & (u >= 0) & (u < S) & (v >= 0) & (v < S)
     value = tl.load(x + (row + i * S + j) * W + c, mask=inside, other=0.0)
     tl.store(out + e, value, mask=row < rows)
+
+
+@triton.jit
+def last_attention(f, first, second, spatial, bias, slot, pool, HIDDEN: tl.constexpr, W: tl.constexpr, P: tl.constexpr):
+    """All of block3's attention, ``f`` (n, P, W) -> its row of ``pool`` (slots, W * P), channel by channel."""
+    patch = tl.program_id(0).to(tl.int64)
+    p, q, c = tl.arange(0, P)[:, None], tl.arange(0, P)[None, :], tl.arange(0, W)[None, :]
+    value = tl.load(f + patch * (P * W) + p * W + c).to(tl.float32)
+    a = both_weighed(tl.max(value, 0), tl.sum(value, 0) / P, first, second, HIDDEN, W, HIDDEN, W)
+    g = value * a[None, :]
+    most, mean = tl.max(g, 1)[:, None], (tl.sum(g, 1) / W)[:, None]
+    total = tl.sum(most * tl.load(spatial + p * P + q) + mean * tl.load(spatial + (p + P) * P + q), 0)
+    s = sigmoid(total + tl.load(bias))
+    to = pool + tl.load(slot + patch) * (P * W) + c * P + p
+    tl.store(to, g * s[:, None] + value)

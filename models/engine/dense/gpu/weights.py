@@ -41,31 +41,6 @@ class Buffers:
 
 
 @dataclass(frozen=True)
-class Product:
-    """A matrix (in, out) and a bias (out,)."""
-
-    weight: Tensor
-    bias: Tensor
-
-    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """``x`` (n, in) -> (n, out)."""
-        return torch.addmm(self.bias, x, self.weight, out=out)
-
-
-def linear(layer: nn.Linear, dtype: torch.dtype) -> Product:
-    """A linear layer."""
-    return Product(layer.weight.detach().T.to(dtype), layer.bias.detach().to(dtype))
-
-
-def convolution(conv: nn.Conv2d, dtype: torch.dtype, wide: int | None = None) -> Product:
-    """A convolution of what each output's taps meet, by rows of taps: (taps * in, out); inputs in `wide` channels."""
-    assert conv.bias is not None
-    weight = conv.weight.detach().permute(2, 3, 1, 0)  # (n, n, in, out)
-    weight = F.pad(weight, (0, 0, 0, (wide or conv.in_channels) - conv.in_channels))
-    return Product(weight.flatten(0, 2).contiguous().to(dtype), conv.bias.detach().to(dtype))
-
-
-@dataclass(frozen=True)
 class Taps:
     """A convolution of 149 channels by its taps: all tap products of a pixel are one matrix product.
 
@@ -97,24 +72,27 @@ def widened(bias: Tensor) -> Tensor:
 
 
 class AttentionWeights:
-    """Weights of a `ConvBlockAttention` over patches of `side` positions, for channels in rows of `wide`."""
+    """Weights of a `ConvBlockAttention` over patches of `side` positions, for channels in rows of `wide`.
+
+    Attributes
+    ----------
+    first, second : (hidden, wide)
+        From channels to hidden units and back.
+    spatial : (2 * positions, positions)
+    bias : (1,)
+    """
 
     def __init__(self, block: ConvBlockAttention, side: int, wide: int) -> None:
-        more = wide - block.squeeze.in_channels
-        self.squeeze = F.pad(block.squeeze.weight.detach().flatten(1), (0, more))
-        self.excite = F.pad(block.excite.weight.detach().flatten(1), (0, 0, 0, more))
-        conv = block.spatial
+        more, conv = wide - block.squeeze.in_channels, block.spatial
         assert conv.bias is not None
-        self.spatial = Product(_as_matrix(conv.weight.detach()[0], side), conv.bias.detach())
-
-    def of_channels(self, statistics: Tensor) -> Tensor:
-        """Maxima and means (n, 2, wide) -> weights (n, wide)."""
-        hidden = F.relu_(F.linear(statistics, self.squeeze))
-        return F.linear(hidden.sum(1), self.excite).sigmoid_()
+        self.hidden = block.squeeze.out_channels
+        self.first = F.pad(block.squeeze.weight.detach().flatten(1), (0, more))
+        self.second = F.pad(block.excite.weight.detach().flatten(1).T, (0, more)).contiguous()
+        self.spatial, self.bias = _as_matrix(conv.weight.detach()[0], side).contiguous(), conv.bias.detach()
 
     def of_positions(self, statistics: Tensor) -> Tensor:
         """Maxima and means (n, 2 * positions) -> weights (n, positions)."""
-        return self.spatial(statistics).sigmoid_()
+        return torch.addmm(self.bias, statistics, self.spatial).sigmoid_()
 
 
 def _as_matrix(weight: Tensor, side: int) -> Tensor:
