@@ -7,6 +7,8 @@ import odc.geo.xr  # noqa: F401  (registers the .odc accessor)
 import xarray as xr
 from numpy.typing import NDArray
 
+from processes.overrides._warp import on_grid
+
 OUTSIDE = -1
 
 
@@ -23,13 +25,8 @@ def to_grid_of(cube: xr.DataArray, target: xr.DataArray) -> xr.DataArray:
     """Bring `cube` to the pixels of `target` by nearest neighbour; NaN outside of its own area. Lazy."""
     crs, other = cube.odc.crs, target.odc.crs
     if crs is not None and other is not None and crs != other:
-        moved: xr.DataArray = cube.astype(np.float32).odc.reproject(
-            target.odc.geobox, resampling="nearest", dst_nodata=np.nan
-        )
-        names = dict(zip(moved.odc.spatial_dims, ("y", "x"), strict=True))
-        return moved.rename({k: v for k, v in names.items() if k != v}).assign_coords(
-            x=target["x"].values, y=target["y"].values
-        )
+        moved = on_grid(cube.astype(np.float32), target.odc.geobox, "near", np.nan)
+        return moved.assign_coords(x=target["x"].values, y=target["y"].values)
     for axis in ("y", "x"):
         cube = _pick(cube, axis, np.asarray(target[axis].values, np.float64))
     return cube

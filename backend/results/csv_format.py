@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from backend.results.base import Option, Options, check_options, unsuitable
-from backend.results.raster import label_texts
+from backend.results.raster import label_texts, properties_of
 from backend.results.text import check_size
 
 
@@ -22,8 +22,8 @@ class Csv:
     name: ClassVar[str] = "CSV"
     title: ClassVar[str] = "Comma-separated values"
     description: ClassVar[str] = (
-        "A table with one row per combination of labels (dates, coordinates, geometries as WKT) and one column per "
-        "band. No-data is an empty field."
+        "A table with one row per combination of labels (dates, coordinates, geometries as WKT, each with its "
+        "properties) and one column per band. No-data is an empty field."
     )
     media_type: ClassVar[str] = "text/csv"
     suffix: ClassVar[str] = ".csv"
@@ -45,14 +45,22 @@ class Csv:
         table = np.asarray(value.transpose(*rows, *(["bands"] if "bands" in value.dims else [])).values)
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow([*rows, *columns])
-            labels = itertools.product(*(label_texts(value, dim) for dim in rows))
+            described = {dim: properties_of(value, dim) for dim in rows}
+            writer.writerow([*(name for dim in rows for name in (dim, *described[dim])), *columns])
+            labels = itertools.product(*(_described(value, dim, described[dim]) for dim in rows))
             writer.writerows(_rows(labels, table.reshape(-1, len(columns))))
 
 
-def _rows(labels: Iterator[tuple[str, ...]], table: np.ndarray[Any, Any]) -> Iterator[list[str]]:
+def _described(cube: xr.DataArray, dim: Any, properties: Mapping[str, xr.DataArray]) -> list[tuple[str, ...]]:
+    """Return each label of a dimension, and what is told of it, as text."""
+    told = (["" if _is_missing(cell) else str(cell) for cell in held.values] for held in properties.values())
+    return list(zip(label_texts(cube, dim), *told, strict=True))
+
+
+def _rows(labels: Iterator[tuple[tuple[str, ...], ...]], table: np.ndarray[Any, Any]) -> Iterator[list[str]]:
     for row_labels, row in zip(labels, table, strict=True):
-        yield [*(_harmless(label) for label in row_labels), *("" if _is_missing(cell) else str(cell) for cell in row)]
+        texts = (_harmless(text) for label in row_labels for text in label)
+        yield [*texts, *("" if _is_missing(cell) else str(cell) for cell in row)]
 
 
 def _is_missing(cell: Any) -> bool:

@@ -19,8 +19,8 @@ class Json:
     name: ClassVar[str] = "JSON"
     title: ClassVar[str] = "JavaScript Object Notation"
     description: ClassVar[str] = (
-        "Numbers, texts, arrays and objects as they are; a data cube as an object with its dims, labels and nested "
-        "data. No-data and infinite numbers are null."
+        "Numbers, texts, arrays and objects as they are; a data cube as an object with its dims, labels, crs and "
+        "nested data, and for geometries their properties. No-data and infinite numbers are null."
     )
     media_type: ClassVar[str] = "application/json"
     suffix: ClassVar[str] = ".json"

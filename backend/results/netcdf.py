@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -14,6 +16,7 @@ import numpy as np
 import xarray as xr
 from dask.array.core import normalize_chunks
 
+from backend.disk import writing_to
 from backend.results.base import Option, Options, check_options, unsuitable
 from backend.results.parts import PART_BYTES, parts_of, read
 from backend.results.raster import crs_of, is_raster
@@ -57,7 +60,8 @@ class NetCDF:
             raise unsuitable(self.name, f"its values are of the kind {value.dtype}, not numbers")
         strange = [str(dim) for dim in value.dims if dim in value.coords and _is_geometry(value[dim])]
         if strange:
-            raise unsuitable(self.name, f"the labels of {', '.join(strange)} are geometries; save it as JSON or CSV")
+            remedy = "save it as JSON, CSV, GeoJSON or Parquet"
+            raise unsuitable(self.name, f"the labels of {', '.join(strange)} are geometries; {remedy}")
 
     def write(self, value: Any, options: Options, path: Path) -> None:
         """Write a cube."""
@@ -67,8 +71,24 @@ class NetCDF:
             dataset[name].encoding = _encoding(dataset[name])
         for dim in {"x", "y"} & set(dataset.coords):
             dataset[dim].encoding = {"_FillValue": None}
-        with _one_at_a_time, dask.config.set(scheduler="synchronous"):
+        with _one_at_a_time, _emptied_on_failure(path), dask.config.set(scheduler="synchronous"):
             dataset.to_netcdf(path, engine="netcdf4", format="NETCDF4")
+
+
+@contextlib.contextmanager
+def _emptied_on_failure(path: Path) -> Iterator[None]:
+    """Give the room of a file back that could not be written.
+
+    HDF5 cannot close a file that it cannot write out, and keeps it open: even with the file deleted, a full disk would
+    stay full for as long as this process lives.
+    """
+    try:
+        with writing_to(path.parent):  # later, there is room again
+            yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.truncate(path, 0)
+        raise
 
 
 class _Parts:

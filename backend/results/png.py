@@ -16,6 +16,8 @@ from backend.results.raster import check_raster, north_up
 PERCENTILES = (2, 98)
 # Percentiles of this many values, evenly picked, are as good as those of all.
 SAMPLE = 1_000_000
+# Values from 0 to 255 are taken for those of a picture where some are brighter than a percentage could be.
+BRIGHT = 100
 LONGEST_SIDE = 30_000
 
 
@@ -26,9 +28,10 @@ class Png:
     title: ClassVar[str] = "Portable Network Graphics"
     description: ClassVar[str] = (
         "A picture without georeference: 1 band is shown grey, 3 as red, green, blue, 4 as red, green, blue, opacity. "
-        "Values between minimum and maximum become 0 to 255; where these are not given, 8-bit values stay as they are "
-        "and others are stretched from their 2nd to their 98th percentile. Pixels without data are transparent. There "
-        "must be one date: reduce the temporal dimension first."
+        "Values between minimum and maximum become 0 to 255. Where these are not given, 8-bit values stay as they are, "
+        "others, too, where all are from 0 to 255 and some above 100 (as linear_scale_range makes them); all else is "
+        "stretched from the 2nd to the 98th percentile. Pixels without data are transparent. There must be one date: "
+        "reduce the temporal dimension first."
     )
     media_type: ClassVar[str] = "image/png"
     suffix: ClassVar[str] = ".png"
@@ -86,10 +89,20 @@ def _to_bytes(bands: np.ndarray[Any, Any], options: Options) -> np.ndarray[Any, 
     step = max(1, colours.size // SAMPLE)
     sample = colours.reshape(-1)[::step].astype(np.float64)
     sample = sample[np.isfinite(sample)]
-    stretch = np.percentile(sample, PERCENTILES) if sample.size else (0.0, 1.0)
+    stretch = _range(sample)
     low = float(options.get("minimum", stretch[0]))
     high = float(options.get("maximum", stretch[1]))
     if not high > low:  # all values alike
         high = low + 1
     scaled = (bands.astype(np.float64) - low) * (255 / (high - low))
     return np.clip(np.round(np.nan_to_num(scaled, nan=0.0)), 0, 255).astype(np.uint8)
+
+
+def _range(sample: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Return what becomes 0 and 255 unless the caller says."""
+    if not sample.size:
+        return 0.0, 1.0
+    if sample.min() >= 0 and BRIGHT < sample.max() <= 255:
+        return 0.0, 255.0
+    low, high = np.percentile(sample, PERCENTILES)
+    return float(low), float(high)

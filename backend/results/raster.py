@@ -85,6 +85,11 @@ def label_texts(cube: xr.DataArray, dim: Any) -> list[str]:
     return [str(label) for label in labels]
 
 
+def properties_of(cube: xr.DataArray, dim: Any) -> dict[str, xr.DataArray]:
+    """Return what a cube tells of each label of a dimension: the properties of features."""
+    return {str(name): held for name, held in cube.coords.items() if held.dims == (dim,) and name != dim}
+
+
 def north_up(cube: xr.DataArray) -> xr.DataArray:
     """Return the cube with y descending and x ascending."""
     for dim, descending in (("y", True), ("x", False)):

@@ -10,7 +10,10 @@ import numpy as np
 import xarray as xr
 
 from backend.results.base import unsuitable
-from backend.results.raster import crs_of, is_raster
+from backend.results.raster import crs_of, is_raster, properties_of
+from processes.sources.extents import crs_text
+from processes.vectors.cubes import crs_of as crs_of_shapes
+from processes.vectors.cubes import geometry_dimensions
 
 # Text takes ten times the room of numbers, and readers choke on it first.
 MOST_CELLS = 2_000_000
@@ -45,9 +48,20 @@ def cube_object(cube: xr.DataArray) -> Any:
     if not cube.dims:
         return jsonable(cube.values)
     labels = {str(dim): _array(cube[dim].values) for dim in cube.dims if dim in cube.coords}
-    crs = crs_of(cube) if is_raster(cube) else None
-    where = {"crs": crs.to_string()} if crs is not None else {}
-    return {"dims": [str(dim) for dim in cube.dims], "labels": labels, **where, "data": _array(cube.values)}
+    return {"dims": [str(dim) for dim in cube.dims], "labels": labels, **_about(cube), "data": _array(cube.values)}
+
+
+def _about(cube: xr.DataArray) -> dict[str, Any]:
+    """Return the reference system of pixels or geometries, and the properties of geometries."""
+    if is_raster(cube):
+        crs = crs_of(cube)
+        return {"crs": crs.to_string()} if crs is not None else {}
+    names = geometry_dimensions(cube)
+    if not names:
+        return {}
+    properties = {name: _array(held.values) for dim in names for name, held in properties_of(cube, dim).items()}
+    crs = crs_of_shapes(cube, names[0])
+    return {"crs": crs_text(crs), **({"properties": properties} if properties else {})}
 
 
 def _array(array: np.ndarray[Any, Any]) -> Any:

@@ -85,6 +85,7 @@ class _Parser:
             self.errors.append(error)
             return _NOTHING
         graph = self._graph(flat, "", 0)
+        self._refuse_lost_results(graph)
         return FlatGraph(graph.nodes, graph.result, graph.order, graph.needs, declared)
 
     def _graph(self, flat: Any, place: str, level: int) -> FlatGraph:
@@ -105,6 +106,15 @@ class _Parser:
             self._refuse(f"The nodes {cycle}{place} refer to each other in a circle; break it.")
         wanted = reached(needs, [result] if result in nodes else [])
         return FlatGraph(nodes, result, tuple(key for key in order if key in wanted), needs)
+
+    def _refuse_lost_results(self, graph: FlatGraph) -> None:
+        """Refuse to save what does not lead to the result: only that is computed, and users would miss the rest."""
+        for key, node in graph.nodes.items():
+            if node.process_id == "save_result" and key not in graph.order and graph.result:
+                self._refuse(
+                    f"Node '{key}' saves what would not be computed: it does not lead to '{graph.result}', which is "
+                    "marked as result. Mark the save_result that you want, and run a job for each further one."
+                )
 
     def _refuse(self, message: str) -> FlatGraph:
         self.errors.append(invalid(message))

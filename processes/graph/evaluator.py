@@ -32,8 +32,7 @@ BUDGET = 200_000
 def evaluate(graph: FlatGraph, registry: ProcessRegistry, env: Environment) -> Any:
     """Return the value of the graph's result node.
 
-    Only the result node and what it depends on are evaluated, each node once; a second ``save_result`` elsewhere in
-    the graph, say, is not. Cubes in the value are lazy.
+    Only the result node and what it depends on are evaluated, each node once. Cubes in the value are lazy.
 
     Parameters
     ----------

@@ -16,6 +16,9 @@ from processes.errors import OpenEOError, invalid
 from processes.overrides._dims import Callback, rebuild, require_cube, spatial_dimensions
 from processes.overrides._zones import Zones
 
+# Pieces of edges that stay straight to some centimetres when they are projected.
+_LONGEST_DEGREES, _LONGEST_METRES = 0.01, 1000.0
+
 
 def aggregate_spatial(
     data: xr.DataArray,
@@ -43,9 +46,11 @@ def aggregate_spatial(
             "TargetDimensionExists",
             f"A dimension named '{target_dimension}' exists already. Give another name in 'target_dimension'.",
         )
+    if cube.odc.crs is None:
+        raise invalid("data", "aggregate_spatial", "the cube has no reference system to place geometries in")
     frame = geometry_frame(geometries)
     ordered = cube.transpose(..., y, x)
-    zones = Zones(ordered, _projected(frame, cube))
+    zones = Zones(ordered, projected(frame, cube))
     values, count = zones.reduce(reducer, context, with_counts=target_dimension is not None), len(frame)
     dims = [str(d) for d in ordered.dims[:-2]]
     plain = ordered.drop_vars("spatial_ref", errors="ignore")
@@ -91,11 +96,15 @@ def _frame_of(geojson: dict[str, Any]) -> Any:
     return gpd.GeoDataFrame(properties or None, geometry=shapes, crs=crs, index=range(len(shapes)))
 
 
-def _projected(frame: Any, cube: xr.DataArray) -> list[Any]:
-    """Return the geometries in the cube's reference system."""
-    if cube.odc.crs is None:
-        raise invalid("data", "aggregate_spatial", "the cube has no reference system to place geometries in")
-    return list(frame.geometry if frame.crs is None else frame.geometry.to_crs(str(cube.odc.crs)))
+def projected(frame: Any, cube: xr.DataArray) -> list[Any]:
+    """Return geometries in the reference system of a cube that has one.
+
+    Edges are straight in the geometries' own system, as they are for `mask_polygon`: long ones bend.
+    """
+    if frame.crs is None or frame.crs.equals(cube.odc.crs.proj, ignore_axis_order=True):
+        return list(frame.geometry)
+    longest = _LONGEST_DEGREES if frame.crs.is_geographic else _LONGEST_METRES
+    return list(frame.geometry.segmentize(longest).to_crs(str(cube.odc.crs)))
 
 
 def _properties(frame: Any, taken: set[Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Comparisons that tell types apart and know no data.
 
-Single values answer with `bool`, or None when an operand is no data (null or NaN). Arrays answer with arrays of
-booleans, which have no third value: False wherever an operand is no data, in `neq` too.
+Single values answer with `bool`, or None when an operand is no data (null or NaN). Arrays answer with booleans where no
+operand can hold no data, else with floats: 1, 0, and NaN wherever an operand is no data. So arrays of floats may hold
+truth, and are equal to booleans as if they did.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from processes.overrides.elementwise import quietly
-from processes.overrides.logic import and_, is_array, missing, plain_value
+from processes.overrides.logic import and_, is_array, missing, outcome, plain_value
 
 _ARRAY_KINDS = {"b": "boolean", "i": "number", "u": "number", "f": "number", "U": "string", "T": "string", "M": "time"}
 
@@ -31,12 +32,12 @@ def eq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) 
     case_sensitive : bool
         False compares strings without regard to case.
     """
-    return _compare(lambda a, b: _equal(a, b, delta, case_sensitive), x, y)
+    return _compare(lambda a, b: _equal(*_as_truth(a, b), delta, case_sensitive), x, y)
 
 
 def neq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
     """Return whether `x` is *not* strictly equal to `y`; see `eq`."""
-    return _compare(lambda a, b: _negated(_equal(a, b, delta, case_sensitive)), x, y)
+    return _compare(lambda a, b: _negated(_equal(*_as_truth(a, b), delta, case_sensitive)), x, y)
 
 
 def gt(x: Any, y: Any) -> Any:
@@ -104,7 +105,8 @@ def _compare(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
         return None if missing(x) or missing(y) else test(plain_value(x), plain_value(y))
     if any(not is_array(operand) and missing(operand) for operand in (x, y)):
         return _unknown(x, y)
-    return test(x, y) & _present(x) & _present(y)
+    true, known = test(x, y), _present(x) & _present(y)
+    return outcome(true & known, ~true & known, x, y)
 
 
 def _equal(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
@@ -116,6 +118,16 @@ def _equal(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = Tr
     if kind == "string" and not case_sensitive:
         x, y = _folded(x), _folded(y)
     return x == y
+
+
+def _as_truth(x: Any, y: Any) -> tuple[Any, Any]:
+    """Return both operands, booleans as 0 and 1 beside an array of floats: that may hold truth values with gaps."""
+    floats = [is_array(operand) and operand.dtype.kind == "f" for operand in (x, y)]
+    one, two = (
+        operand * 1.0 if other and _kind(operand) == "boolean" else operand
+        for operand, other in zip((x, y), reversed(floats), strict=True)
+    )
+    return one, two
 
 
 def _ordered(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
@@ -158,8 +170,9 @@ def _either(x: Any, y: Any) -> Any:
 
 
 def _unknown(*operands: Any) -> Any:
-    """Return null, or False everywhere if an operand is an array."""
-    return _nowhere(*operands) if any(is_array(operand) for operand in operands) else None
+    """Return null, everywhere if an operand is an array."""
+    nowhere = _nowhere(*operands)
+    return outcome(nowhere, nowhere, None, *operands)
 
 
 def _nowhere(*operands: Any) -> Any:

@@ -19,7 +19,7 @@ from processes.errors import OpenEOError, invalid
 from processes.overrides._area import blank, cropped, inside, no_pixels, span
 from processes.overrides._dims import require_cube, require_dimension
 from processes.overrides._zones import pixels_of
-from processes.overrides.aggregate_spatial import geometry_frame
+from processes.overrides.aggregate_spatial import geometry_frame, projected
 from processes.overrides.cubes import band_coordinate, band_dimension, band_positions, described_bands, labels_of
 from processes.sources import Bbox, Footprint, parse_bbox, parse_footprint, parse_instant, parse_interval
 from processes.sources.extents import Interval, interval_text, plain
@@ -183,9 +183,8 @@ def _filtered_by_shapes(data: xr.DataArray, frame: Any) -> xr.DataArray:
     cube = require_cube(data, "filter_spatial").transpose(..., "y", "x")
     if data.odc.crs is None:
         raise invalid("data", "filter_spatial", "the cube has no coordinate reference system.")
-    shapes = list(frame.geometry if frame.crs is None else frame.geometry.to_crs(str(data.odc.crs)))
     chosen = np.zeros((cube.sizes["y"], cube.sizes["x"]), bool)
-    for pixels in pixels_of(cube, shapes):
+    for pixels in pixels_of(cube, projected(frame, data)):
         chosen.flat[pixels] = True
     rows, columns = (np.flatnonzero(chosen.any(axis=axis)) for axis in (1, 0))
     if not len(rows):

@@ -1,7 +1,7 @@
 """Logic with three values: true, false and no data.
 
-No data is null, and NaN in arrays of floats. Single values and lists of them answer with `bool` or None. An array
-of booleans has no third value: where the outcome is no data, arrays hold False.
+No data is null, and NaN in arrays of floats. Single values and lists of them answer with `bool` or None. Arrays answer
+with booleans where no operand can hold no data, as classes cannot; else with floats: 1, 0, and NaN for no data.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ def and_(x: Any, y: Any) -> Any:
     """Return true if both values are true; no data whenever that makes the outcome ambiguous."""
     true_x, false_x = _decided(x)
     true_y, false_y = _decided(y)
-    return _outcome(true_x & true_y, false_x | false_y, x, y)
+    return outcome(true_x & true_y, false_x | false_y, x, y)
 
 
 def or_(x: Any, y: Any) -> Any:
     """Return true if at least one value is true; no data whenever that makes the outcome ambiguous."""
     true_x, false_x = _decided(x)
     true_y, false_y = _decided(y)
-    return _outcome(true_x | true_y, false_x & false_y, x, y)
+    return outcome(true_x | true_y, false_x & false_y, x, y)
 
 
 def xor(x: Any, y: Any) -> Any:
     """Return true if exactly one value is true; no data if any argument is."""
     true_x, false_x = _decided(x)
     true_y, false_y = _decided(y)
-    return _outcome((true_x & false_y) | (false_x & true_y), (true_x & true_y) | (false_x & false_y), x, y)
+    return outcome((true_x & false_y) | (false_x & true_y), (true_x & true_y) | (false_x & false_y), x, y)
 
 
 def not_(x: Any) -> Any:
     """Return the inverted boolean; no data is passed through."""
     true, false = _decided(x)
-    return _outcome(false, true, x)
+    return outcome(false, true, x)
 
 
 def if_(value: Any, accept: Any, reject: Any = None) -> Any:
@@ -89,7 +89,7 @@ def any_(data: Any, ignore_nodata: bool = True, *, axis: Axis = None, keepdims: 
     some = np.any(true, axis=axis, keepdims=keepdims)
     unknown = np.any(~(true | false), axis=axis, keepdims=keepdims)
     if not single:
-        return some  # where ambiguous, nothing is true
+        return some if ignore_nodata else outcome(some, ~(some | unknown), values)
     return None if not ignore_nodata and unknown and not some else bool(some)
 
 
@@ -103,7 +103,7 @@ def all_(data: Any, ignore_nodata: bool = True, *, axis: Axis = None, keepdims: 
     none_false = ~np.any(false, axis=axis, keepdims=keepdims)
     unknown = np.any(~(true | false), axis=axis, keepdims=keepdims)
     if not single:
-        return none_false if ignore_nodata else none_false & ~unknown
+        return none_false if ignore_nodata else outcome(none_false & ~unknown, ~none_false, values)
     return None if not ignore_nodata and unknown and none_false else bool(none_false)
 
 
@@ -141,11 +141,18 @@ def _decided(value: Any) -> tuple[Any, Any]:
     return (not gone and bool(value)), (not gone and not bool(value))
 
 
-def _outcome(true: Any, false: Any, *operands: Any) -> Any:
-    """Return the arrays' boolean outcome; for single values a `bool`, or None where it is undecided."""
-    if any(is_array(operand) for operand in operands):
+def outcome(true: Any, false: Any, *operands: Any) -> Any:
+    """Return what is `true`, `false` or neither: of arrays, as told above; of single values a `bool` or None."""
+    if not any(is_array(operand) for operand in operands):
+        return True if true else False if false else None
+    if not any(_has_gaps(operand) for operand in operands):
         return true
-    return True if true else False if false else None
+    return np.where(true, np.float32(1), np.where(false, np.float32(0), np.float32(np.nan)))
+
+
+def _has_gaps(operand: Any) -> bool:
+    """Tell whether an operand can hold no data."""
+    return operand.dtype.kind in "fcO" if is_array(operand) else missing(operand)
 
 
 def _number(value: Any) -> Any:

@@ -15,10 +15,9 @@ from odc.geo.geobox import GeoBox
 
 from processes.errors import OpenEOError, invalid
 from processes.overrides._dims import require_cube, require_dimension
+from processes.overrides._warp import Warp, on_grid
 from processes.sources import parse_crs
 
-# The specification's names that rasterio spells differently.
-_METHODS = {"near": "nearest", "cubicspline": "cubic_spline"}
 # Those that make no new values, and the integers that can be warped.
 _CHOOSING = ("near", "mode", "min", "max")
 _WARPABLE = ("uint8", "int16", "uint16", "int32", "uint32")
@@ -129,16 +128,10 @@ def _target(source: GeoBox, crs: Any, sizes: Sequence[float], align: str) -> Geo
 
 def _warped(data: xr.DataArray, grid: GeoBox, method: str) -> xr.DataArray:
     """Return the cube on another grid; what lies outside of it is no data, for which integers become floats."""
-    _refuse_too_many_blocks(data, grid)
     whole = method in _CHOOSING and data.dtype.name in _WARPABLE and _covers(data.odc.geobox, grid)
     values = data if data.dtype.kind == "f" or whole else data.astype(np.result_type(data.dtype, np.float32))
-    ordered = values.transpose(..., "y", "x")
-    nodata = None if whole else np.nan
-    warped = ordered.odc.reproject(grid, resampling=_METHODS.get(method, method), dst_nodata=nodata)
-    names = dict(zip(warped.odc.spatial_dims, ("y", "x"), strict=True))
-    moved: xr.DataArray = warped.rename({old: new for old, new in names.items() if old != new})
-    moved.attrs = dict(data.attrs)
-    return moved.transpose(*data.dims)
+    _refuse_too_many_blocks(values, grid, method)
+    return on_grid(values, grid, method, None if whole else np.nan)
 
 
 def _covers(source: GeoBox, grid: GeoBox) -> bool:
@@ -151,10 +144,9 @@ def _covers(source: GeoBox, grid: GeoBox) -> bool:
     return bool(x and outer.bottom <= inner.bottom + half_y and inner.top - half_y <= outer.top)
 
 
-def _refuse_too_many_blocks(data: xr.DataArray, grid: GeoBox) -> None:
-    sizes = {**data.sizes, "y": grid.shape[0], "x": grid.shape[1]}
-    steps = {dim: max(blocks) for dim, blocks in data.chunksizes.items()}
-    if math.prod(math.ceil(size / steps.get(dim, 512)) for dim, size in sizes.items()) > _MOST_BLOCKS:
+def _refuse_too_many_blocks(data: xr.DataArray, grid: GeoBox, method: str) -> None:
+    lazy = data.transpose(..., "y", "x").chunks
+    if lazy and math.prod(map(len, Warp(data.odc.geobox, grid, method, None).chunks(lazy))) > _MOST_BLOCKS:
         raise _too_fine(grid.shape[1], grid.shape[0])
 
 

@@ -116,6 +116,9 @@ def take_runs(read: Callable[[slice], NDArray[Any]], items: NDArray[np.intp], br
 def _source(path: Path, stored: xr.Dataset, collection_id: str | None) -> GridSource:
     about = stored.attrs[ATTRIBUTE]
     bands = tuple(_band(entry, stored) for entry in about["bands"])
+    names = [band.name for band in bands]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"it describes the bands {names}; there must be at least one, and each only once")
     scale, offset = _scaling(stored, bands)
     items = _items(stored)
     source = GridSource(

@@ -18,7 +18,9 @@ from processes.sources import _worldcereal, _zarr
 from processes.sources._source import GridSource
 from processes.sources.base import CollectionSource
 
-_ID = re.compile(r"[\w\-.~/]+")
+# Characters, and no part between slashes that is empty or that clients resolve away: ids stand in URLs.
+_ID = re.compile(r"(?!(?:.*/)?\.{0,2}(?:/|$))[A-Za-z0-9_\-.~/]+")
+LONGEST_ID = 200
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,11 @@ class FileCatalog:
         """
         found = [entry for entry, _ in _opened(path, id)]
         for entry in found:
-            if not _ID.fullmatch(entry.id):
-                message = f"'{entry.id}' is no collection id: it may have letters, digits and _ - . ~ / only."
+            if not _ID.fullmatch(entry.id) or len(entry.id) > LONGEST_ID:
+                message = (
+                    f"'{entry.id[:LONGEST_ID]}' is no collection id: it may have letters a to z, digits and _ - . ~ / "
+                    f"only, no empty part, . or .. between slashes, and {LONGEST_ID} characters at most."
+                )
                 raise OpenEOError("FilePathInvalid", message)
         with self._exclusive():
             entries = {entry.id: entry for entry in self.list()}

@@ -24,6 +24,7 @@ _DATE_TIME = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(:\d{2}(\.\d+)?)?)
 # Well inside of what datetime64[ns] can hold: requests such as "until 9999-12-31" are cut to it, and a halo's days
 # still fit.
 _FIRST, _LAST = np.datetime64("1700-01-01", "us"), np.datetime64("2200-01-01", "us")
+_MOST_DEGREES = 720.0
 _SIDES = ("west", "south", "east", "north")
 
 
@@ -81,6 +82,9 @@ def parse_bbox(value: Any, parameter: str = "spatial_extent", process: str = "lo
             raise invalid(parameter, reason, process)
     given = box.get("crs")
     crs = parse_crs(4326 if given is None else given, parameter, process)
+    if crs.is_geographic and max(abs(west), abs(east)) > _MOST_DEGREES:
+        reason = f"west ({west:.10g}) and east ({east:.10g}) are no degrees; give the box the crs of its coordinates"
+        raise invalid(parameter, f"{reason}, such as 32631. Without one it is in EPSG:4326.", process)
     return Bbox(west, south, east, north, crs_text(crs))
 
 

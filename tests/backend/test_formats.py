@@ -176,6 +176,22 @@ def test_png_of_one_band_is_grey_and_stretched_to_percentiles(tmp_path: Path) ->
     assert pixels[-1, -1, 0] == 255
 
 
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.0, 12.4, 101.0, 255.0], [0, 12, 101, 255]),  # as linear_scale_range makes them
+        ([140.0] * 4, [140] * 4),
+        ([0.0, 50.0, 75.0, 100.0], [0, 125, 192, 255]),  # per cent are stretched
+        ([-1.0, 50.0, 101.0, 255.0], [0, 50, 104, 255]),
+        ([0.0, 50.0, 101.0, 256.0], [0, 49, 103, 255]),
+    ],
+)
+def test_png_keeps_values_that_were_made_for_it(tmp_path: Path, values: list[float], shown: list[int]) -> None:
+    data = xr.DataArray(np.array(values).reshape(2, 2), dims=("y", "x"), coords={"y": [1, 0], "x": [0, 1]})
+    pixels = np.asarray(Image.open(save("PNG", data.rio.write_crs("EPSG:32632"), tmp_path)))
+    np.testing.assert_allclose(pixels[..., 0].ravel(), shown, atol=1)
+
+
 def test_png_keeps_bytes_and_takes_a_fourth_band_as_opacity(tmp_path: Path) -> None:
     data = (cube(1, ("r", "g", "b", "a")).fillna(7) % 256).astype(np.uint8)
     pixels = np.asarray(Image.open(save("PNG", data, tmp_path)))

@@ -12,6 +12,7 @@ import pytest
 import shapely
 import xarray as xr
 
+from processes.overrides.aggregate_spatial import aggregate_spatial
 from tests.backend.fakes import cube
 from tests.backend.saving import refused, save
 
@@ -59,6 +60,38 @@ def test_json_of_a_vector_cube(tmp_path: Path) -> None:
     body = read_json(data, tmp_path)
     assert body["labels"]["geometry"] == [{"type": "Point", "coordinates": [0.0, 1.0]}]
     assert body["data"] == [[1.5, None]]
+
+
+def fields() -> xr.DataArray:
+    """Two features in UTM 32N with a name and a number, two dates."""
+    features = {
+        "type": "FeatureCollection",
+        "crs": {"type": "name", "properties": {"name": "EPSG:32632"}},
+        "features": [
+            {
+                "type": "Feature",
+                "properties": {"name": name, "crop": crop},
+                "geometry": {"type": "Point", "coordinates": [600_000 + crop, 5_000_000]},
+            }
+            for name, crop in (("north", 3), ("south", 4))
+        ],
+    }
+    data = cube(2, ("a",), size=2, chunk=2).rio.write_crs(32632).assign_coords(x=[600_003, 600_004], y=[5e6, 5e6 - 1])
+    return aggregate_spatial(data, features, lambda values, axis, **_: values.max(axis=axis)).compute()
+
+
+def test_text_keeps_properties_and_reference_system_of_features(tmp_path: Path) -> None:
+    for name in ("json", "csv"):
+        (tmp_path / name).mkdir()
+    body = read_json(fields(), tmp_path / "json")
+    assert body["crs"] == "EPSG:32632"
+    assert body["properties"] == {"name": ["north", "south"], "crop": [3, 4]}
+    with save("CSV", fields(), tmp_path / "csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["geometry", "name", "crop", "t", "a"]
+    assert [row[1:4] for row in rows[1:]] == [
+        [name, crop, date] for name, crop in (("north", "3"), ("south", "4")) for date in ("2022-06-01", "2022-06-06")
+    ]
 
 
 def test_text_formats_refuse_large_cubes_before_they_are_computed() -> None:

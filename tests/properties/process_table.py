@@ -43,8 +43,6 @@ class Case:
         "place" of what lists leave out.
     null : bool
         Whether lists may say null instead of NaN.
-    told : bool
-        Whether the result is a boolean: arrays of booleans have no third value and are false where it is null.
     """
 
     id: str
@@ -54,7 +52,6 @@ class Case:
     least: int = 0
     masks: str = ""
     null: bool = True
-    told: bool = False
 
 
 X, DATA = param("x"), param("data")
@@ -93,15 +90,11 @@ _REDUCERS = ["max", "mean", "median", "min", "product", "sd", "sum", "variance"]
 _ACCUMULATORS = ["cummax", "cummin", "cumproduct", "cumsum"]
 
 
-def _each(
-    id: str, *, told: bool = False, null: bool = True, kinds: tuple[str, ...] = NUMBERS, **arguments: Any
-) -> Case:
-    return Case(id, flat(one=node(id, **arguments)), kinds, null=null, told=told)
+def _each(id: str, *, null: bool = True, kinds: tuple[str, ...] = NUMBERS, **arguments: Any) -> Case:
+    return Case(id, flat(one=node(id, **arguments)), kinds, null=null)
 
 
-def _pair(
-    id: str, names: tuple[str, str], *, told: bool = False, null: bool = True, kinds: tuple[str, ...] = NUMBERS
-) -> Case:
+def _pair(id: str, names: tuple[str, str], *, null: bool = True, kinds: tuple[str, ...] = NUMBERS) -> Case:
     """Return the process of two values of the same pixel."""
     operands = {name: of(which) for name, which in zip(names, ("first", "second"), strict=True)}
     nodes = {
@@ -109,7 +102,7 @@ def _pair(
         "second": node("array_element", data=DATA, index=1),
         "made": node(id, **operands),
     }
-    return Case(id, flat(**nodes), kinds, "one", least=2, null=null, told=told)
+    return Case(id, flat(**nodes), kinds, "one", least=2, null=null)
 
 
 def _binary() -> Iterator[Case]:
@@ -124,30 +117,34 @@ def _binary() -> Iterator[Case]:
 def _comparisons() -> Iterator[Case]:
     for id in _COMPARISONS:
         kinds = ANY if id in ("eq", "neq") else (*NUMBERS, "bool", "U1")
-        yield _pair(id, ("x", "y"), told=True, kinds=kinds)
-        for constant in (1, -1, 300, 2.5, True, "a", None):
-            yield _each(id, told=True, kinds=kinds, x=X, y=constant)
-            yield _each(id, told=True, kinds=kinds, x=constant, y=X)
+        yield _pair(id, ("x", "y"), kinds=kinds)
+        for constant in (1, -1, 300, 2.5, "a", None):
+            yield _each(id, kinds=kinds, x=X, y=constant)
+            yield _each(id, kinds=kinds, x=constant, y=X)
+        # Floats may be booleans with gaps, and are then equal to booleans.
+        for kind in (*INTEGERS, "bool", "U1", *(("truth",) if id in ("eq", "neq") else FLOATS)):
+            yield _each(id, kinds=(kind,), x=X, y=True)
+            yield _each(id, kinds=(kind,), x=True, y=X)
     for id in ("eq", "neq"):
-        yield _each(id, told=True, x=X, y=2, delta=0.5)
-        yield _each(id, told=True, kinds=("U1",), x=X, y="A", case_sensitive=False)
+        yield _each(id, x=X, y=2, delta=0.5)
+        yield _each(id, kinds=("U1",), x=X, y="A", case_sensitive=False)
     for low, high, open_end in product((0, 2.5), (1, 100), (True, False)):
-        yield _each("between", told=True, x=X, min=low, max=high, exclude_max=open_end)
+        yield _each("between", x=X, min=low, max=high, exclude_max=open_end)
 
 
 def _logic() -> Iterator[Case]:
     for id in ("and", "or", "xor"):
-        yield _pair(id, ("x", "y"), told=True, kinds=TRUTHS)
+        yield _pair(id, ("x", "y"), kinds=TRUTHS)
         for constant in (True, False, None):
-            yield _each(id, told=True, kinds=TRUTHS, x=X, y=constant)
-            yield _each(id, told=True, kinds=TRUTHS, x=constant, y=X)
-    yield _each("not", told=True, kinds=TRUTHS, x=X)
+            yield _each(id, kinds=TRUTHS, x=X, y=constant)
+            yield _each(id, kinds=TRUTHS, x=constant, y=X)
+    yield _each("not", kinds=TRUTHS, x=X)
     for accept, reject in ((1, 2), (X, None), (None, X), (X, -1), (2.5, X)):
         yield Case(
             "if", flat(test=node("gt", x=X, y=0), one=node("if", value=of("test"), accept=accept, reject=reject))
         )
     for id, ignore in product(("all", "any"), (True, False)):
-        yield Case(id, flat(one=node(id, data=DATA, ignore_nodata=ignore)), TRUTHS, "one", told=True)
+        yield Case(id, flat(one=node(id, data=DATA, ignore_nodata=ignore)), TRUTHS, "one")
 
 
 def _elementwise() -> Iterator[Case]:
@@ -177,7 +174,7 @@ def _reducers() -> Iterator[Case]:
     for condition in (None, True, one("gt", x=X, y=0), one("eq", x=X, y="a")):
         yield Case("count", flat(one=node("count", data=DATA, condition=condition)), ANY, "one")
     for value in (1, -1, 2.5, True, "a", None):
-        yield Case("array_contains", flat(one=node("array_contains", data=DATA, value=value)), ANY, "one", told=True)
+        yield Case("array_contains", flat(one=node("array_contains", data=DATA, value=value)), ANY, "one")
         for reverse in (True, False):
             graph = flat(one=node("array_find", data=DATA, value=value, reverse=reverse))
             yield Case("array_find", graph, ANY, "one")

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from models.store import save_model
+from tests.examples import examples
 from tests.golden.seeded import seeded_model
 from udf import ModelShelf, SensorCube, embed_lazily
 
@@ -53,7 +54,10 @@ def embed(model, raw, dates, s1_dates, rows, columns, tile, chunk) -> np.ndarray
 
 @given(seed=st.integers(0, 2**32 - 1), tile=st.integers(3, 20), chunk=st.integers(3, 30), data=st.data())
 @settings(
-    max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(4),
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_less_data_and_other_tiles_change_no_number(model, seed, tile, chunk, data):
     raw = scene(seed)

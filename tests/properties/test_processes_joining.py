@@ -18,10 +18,11 @@ from processes.graph import check_graph, evaluate
 from processes.graph.package import ProcessRegistry
 from processes.overrides import _zones
 from processes.overrides._joining import NOWHERE, joined, picked
+from tests.examples import examples
 from tests.processes.graph.graphs import cube_registry, environment, flat, node, of, one, param
 
 PLAIN = settings(
-    max_examples=40,
+    max_examples=examples(25),
     deadline=None,
     database=None,
     derandomize=True,

@@ -74,7 +74,7 @@ def test_array_filter_then_count_and_first(build: Build, data: xr.DataArray) -> 
 def test_count_with_a_condition_of_two_nodes(build: Build, data: xr.DataArray) -> None:
     condition = callback(a=node("gt", x=param("x"), y=0), b=node("not", x=of("a")))
     got = reduced(build, data, a=node("count", data=DATA, condition=condition))
-    np.testing.assert_array_equal(got, (~(A > 0)).sum(0))
+    np.testing.assert_array_equal(got, (A <= 0).sum(0))
 
 
 def test_sort_order_and_element(build: Build, data: xr.DataArray) -> None:

@@ -20,6 +20,18 @@ def refused(process: Any, limits: GraphLimits | None = None) -> OpenEOError:
     return caught.value
 
 
+def test_results_that_would_not_be_computed_are_refused() -> None:
+    load, save = node("load_collection", id="a"), node("save_result", data=of("load"), format="GTiff")
+    for graph in (
+        flat(load=load, more=save, save=save),  # two files
+        {"load": {**load, "result": True}, "more": save},  # the result is not the last node
+    ):
+        with pytest.raises(OpenEOError, match="Node 'more' saves what would not be computed") as failure:
+            check_graph(graph)
+        assert failure.value.code == "ProcessGraphInvalid"
+    assert check_graph(flat(load=load, other=load, save=save)).order == ("load", "save")
+
+
 @pytest.mark.parametrize(
     "process", [ONE, {"process_graph": ONE}, {"process": {"process_graph": ONE}}, {"id": "mine", "process_graph": ONE}]
 )

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import shapely
 import xarray as xr
+from odc.geo.geobox import GeoBox
+from odc.geo.xr import xr_coords
 
 from processes.errors import OpenEOError
 from processes.overrides.aggregate_period import aggregate_temporal_period
 from processes.overrides.aggregate_spatial import aggregate_spatial
 from processes.overrides.aggregate_temporal import aggregate_temporal
+from processes.overrides.mask import mask_polygon
 from tests.processes.overrides.conftest import DATES, equal, make_cube, nanmean, scaled_mean, span
 
 CRS = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}
@@ -238,6 +241,17 @@ def test_geojson_is_in_degrees_and_keeps_its_reference_system(kind: str) -> None
     result = aggregate_spatial(make_cube().chunk({"x": 2}), geojson, nanmean)
     equal(result, zone(SQUARE, nanmean)[None])
     assert result["geometry"].attrs["crs"].to_epsg() == 4326
+
+
+def test_long_edges_are_straight_in_degrees_as_those_of_masks() -> None:
+    box = GeoBox.from_bbox((400_000, 5_650_000, 600_000, 5_654_000), crs="EPSG:32631", resolution=100)
+    ones = xr.DataArray(np.ones(box.shape, np.float32), dims=("y", "x"), coords=xr_coords(box))
+    field = shapely.geometry.mapping(shapely.box(1.7, 50.9, 4.3, 51.02))  # its upper edge bends by 800 m
+    inside = mask_polygon(ones, field)
+    assert 0.1 < float(inside.notnull().mean()) < 0.9
+    result = aggregate_spatial(ones, field, lambda values, axis, **_: values.sum(axis=axis))
+    # Of 42330 pixels; with edges that are straight in UTM it would be 52896.
+    assert abs(float(result[0]) - float(inside.sum())) < 5
 
 
 def test_properties_stay_and_counts_are_added(cube: xr.DataArray) -> None:

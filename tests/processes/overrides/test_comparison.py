@@ -17,6 +17,11 @@ WRAPS = [np.asarray, lambda a: da.from_array(a, chunks=2)]
 INF, NAN = float("inf"), float("nan")
 
 
+def answers(result: Any) -> list[bool | None]:
+    """What an array of truth values says, None where it is NaN."""
+    return [None if value != value else bool(value) for value in np.asarray(result).tolist()]
+
+
 @pytest.mark.parametrize("process", [*BINARY, "between", "is_nan", "is_nodata", "is_valid"])
 def test_examples_of_the_specification(process: str, api_spec: Path) -> None:
     spec = json.loads((api_spec / "processes" / f"{process}.json").read_text(encoding="utf-8"))
@@ -30,16 +35,33 @@ def test_arrays_answer_as_numbers_do(process: str, wrap: Any) -> None:
     function = getattr(comparison, process)
     numbers = [-INF, -1.0, 0.0, 1.0, INF, NAN]
     x, y = (np.float32(grid).ravel() for grid in np.meshgrid(numbers, numbers))
-    expected = [function(a, b) is True for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    expected = [function(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    assert None in expected
     for pair in [(wrap(x), wrap(y)), (wrap(x), y), (x, wrap(y))]:
         result = function(*pair)
-        assert result.dtype == bool
-        assert np.asarray(result).tolist() == expected
+        assert result.dtype == np.float32
+        assert answers(result) == expected
     for number in (0, 1.0, INF, NAN, None):
-        alone = [function(a, number) is True for a in x.tolist()]
-        assert np.asarray(function(wrap(x), number)).tolist() == alone
-        swapped = [function(number, a) is True for a in x.tolist()]
-        assert np.asarray(function(number, wrap(x))).tolist() == swapped
+        assert answers(function(wrap(x), number)) == [function(a, number) for a in x.tolist()]
+        assert answers(function(number, wrap(x))) == [function(number, a) for a in x.tolist()]
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+@pytest.mark.parametrize("process", BINARY)
+def test_classes_have_no_gaps_and_answer_with_booleans(process: str, wrap: Any) -> None:
+    function = getattr(comparison, process)
+    classes = np.uint8([3, 8, 9])
+    result = function(wrap(classes), 8)
+    assert result.dtype == bool
+    assert answers(result) == [function(a, 8) for a in classes.tolist()]
+    assert answers(function(wrap(classes), None)) == [None] * 3
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_truth_with_gaps_compares_with_booleans(wrap: Any) -> None:
+    truth = comparison.gt(wrap(np.float32([1, 3, np.nan])), 2)
+    assert answers(comparison.eq(truth, True)) == [False, True, None]
+    assert answers(comparison.neq(truth, wrap(np.array([False, False, False])))) == [False, True, None]
 
 
 @pytest.mark.parametrize("process", BINARY)
@@ -52,7 +74,7 @@ def test_no_data_gives_null(process: str) -> None:
 
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_types_are_told_apart_in_arrays_too(wrap: Any) -> None:
-    flags, numbers = wrap(np.array([True, False])), wrap(np.array([1.0, 0.0]))
+    flags, numbers = wrap(np.array([True, False])), wrap(np.array([1, 0]))
     for x, y in [(flags, numbers), (flags, 1), (numbers, True), (numbers, "1")]:
         assert not np.asarray(comparison.eq(x, y)).any()
         assert np.asarray(comparison.neq(x, y)).all()
@@ -80,9 +102,9 @@ def test_equal_values_of_any_type_are_not_less() -> None:
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_between_of_arrays(wrap: Any) -> None:
     x = wrap(np.array([0.0, 1.0, 2.0, np.nan, np.inf]))
-    assert np.asarray(comparison.between(x, 0, 2)).tolist() == [True, True, True, False, False]
-    assert np.asarray(comparison.between(x, 0, 2, exclude_max=True)).tolist() == [True, True, False, False, False]
-    assert not np.asarray(comparison.between(x, 2, 0)).any()
+    assert answers(comparison.between(x, 0, 2)) == [True, True, True, None, False]
+    assert answers(comparison.between(x, 0, 2, exclude_max=True)) == [True, True, False, None, False]
+    assert answers(comparison.between(x, 2, 0)) == [False, False, False, None, False]
     assert comparison.between(None, 0, 1) is None
 
 

@@ -7,8 +7,13 @@ from typing import Any
 
 import dask
 import numpy as np
+import pyproj
 import pytest
+import rasterio.warp
 import xarray as xr
+from affine import Affine
+from odc.geo.xr import assign_crs
+from rasterio.enums import Resampling
 
 from processes.errors import OpenEOError
 from processes.overrides.resample import resample_cube_spatial, resample_cube_temporal, resample_spatial
@@ -126,3 +131,73 @@ def test_classes_stay_integers_where_the_cube_covers_the_grid(method: str) -> No
     beyond = resample_cube_spatial(classes.isel(x=slice(0, 3)), classes, method)
     assert (wider.dtype, beyond.dtype) == (np.uint8, np.float32)
     assert np.isnan(beyond.values[..., 3:]).all()
+
+
+SIDE = 60
+NOISE = np.random.default_rng(0).random((1, SIDE, SIDE)).astype(np.float32)
+
+
+def noise(chunk: int) -> xr.DataArray:
+    """One date of noise in UTM 32N, pixels of 10 m, in square blocks."""
+    coords = {"y": 5_000_000 - 10 * np.arange(SIDE) - 5.0, "x": 600_000 + 10 * np.arange(SIDE) + 5.0}
+    whole = assign_crs(xr.DataArray(NOISE, dims=("t", "y", "x"), coords=coords), "EPSG:32632")
+    return whole.chunk({"t": 1, "y": chunk, "x": chunk})
+
+
+@pytest.mark.parametrize("method", ["near", "bilinear", "cubic", "cubicspline", "lanczos", "average", "max", "sum"])
+@pytest.mark.parametrize("resolution", [5, 7, 20, 33])
+def test_blocks_leave_no_seams(method: str, resolution: int) -> None:
+    whole = resample_spatial(noise(SIDE), resolution, method=method)
+    for chunk in (10, 16):
+        parts = resample_spatial(noise(chunk), resolution, method=method)
+        assert parts.data.npartitions > 1
+        np.testing.assert_allclose(parts.values, whole.values, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "cubic", "lanczos"])
+@pytest.mark.parametrize("resolution", [5, 20, 30])
+def test_smoothing_methods_give_what_gdalwarp_gives(method: str, resolution: int) -> None:
+    side = SIDE * 10 // resolution
+    expected = np.full((side, side), np.nan, np.float32)
+    to = Affine(resolution, 0, 600_000, 0, -resolution, 5_000_000)
+    crs = {"src_crs": "EPSG:32632", "dst_crs": "EPSG:32632"}
+    at = {"src_transform": Affine(10, 0, 600_000, 0, -10, 5_000_000), "dst_transform": to}
+    rasterio.warp.reproject(NOISE[0], expected, resampling=Resampling[method], src_nodata=np.nan, **crs, **at)
+    result = resample_spatial(noise(16), resolution, method=method)
+    np.testing.assert_allclose(result.values[0], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("crs", [4326, 3035, 32633])
+def test_the_nearest_pixel_in_another_reference_system_is_that_which_holds_the_centre(crs: int) -> None:
+    result = resample_spatial(noise(16), projection=crs)
+    x, y = np.meshgrid(result.x, result.y)
+    back = pyproj.Transformer.from_crs(crs, 32632, always_xy=True).transform(x, y)
+    column, row = np.floor((back[0] - 600_000) / 10), np.floor((5_000_000 - back[1]) / 10)
+    held = (column >= 0) & (column < SIDE) & (row >= 0) & (row < SIDE)
+    assert 0.3 < held.mean() < 1
+    expected = np.full(x.shape, np.nan, np.float32)
+    expected[held] = NOISE[0, row[held].astype(int), column[held].astype(int)]
+    np.testing.assert_array_equal(result.values[0], expected)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "cubic", "average"])
+def test_another_reference_system_leaves_no_seams(method: str) -> None:
+    whole, parts = (resample_spatial(noise(chunk), projection=3035, method=method) for chunk in (SIDE, 10))
+    # Positions are interpolated for each block: hence not to the last digit.
+    np.testing.assert_allclose(parts.values, whole.values, rtol=0, atol=1e-3)
+
+
+def test_far_from_a_cube_there_is_no_data() -> None:
+    far = noise(16).assign_coords(x=noise(16).x + 1e6)
+    result = resample_cube_spatial(noise(16), far)
+    assert np.isnan(result.values).all()
+
+
+@pytest.mark.parametrize("side", [42, 43, 44, 45])
+def test_sums_add_up(side: int) -> None:
+    part = noise(16).isel(x=slice(side), y=slice(side))
+    gaps = part.where(part > 0.1)
+    result = resample_spatial(gaps, 20, method="sum")
+    np.testing.assert_allclose(result.sum(), gaps.sum(), rtol=1e-5)
+    expected = np.nansum(gaps.values[0, :40, :40].reshape(20, 2, 20, 2), axis=(1, 3))
+    np.testing.assert_allclose(result.values[0, :20, :20], expected, atol=1e-5)

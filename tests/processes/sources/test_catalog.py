@@ -104,6 +104,11 @@ def test_what_is_not_there_or_no_collection_is_refused(catalog: FileCatalog, tmp
 def test_ids_that_the_api_does_not_allow_are_refused(catalog: FileCatalog, archive: Path) -> None:
     with pytest.raises(OpenEOError, match="'my id' is no collection id"):
         catalog.add(archive, "my id")
+    for id in ("../../etc", "a/./b", "a//b", "/a", "a/", "..", "é", "a" * 201):
+        with pytest.raises(OpenEOError, match="is no collection id") as failure:
+            catalog.add(archive, id)
+        assert failure.value.code == "FilePathInvalid"
+    assert catalog.add(archive, "a/.b..c~1") == ["a/.b..c~1"]
 
 
 def test_a_source_is_opened_once_and_again_when_its_files_change(catalog: FileCatalog, tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ def test_the_graph_parsers_own_box_is_understood() -> None:
     assert parse_bbox(BoundingBox(**BOX, crs=32631)) == Bbox(5.0, 50.0, 6.0, 51.0, "EPSG:32631")
 
 
+def test_metres_without_a_crs_are_no_degrees() -> None:
+    metres = {"west": 500_000, "south": 5_600_000, "east": 500_100, "north": 5_600_100}
+    with pytest.raises(OpenEOError, match="give the box the crs"):
+        parse_bbox(metres)
+    assert parse_bbox({**metres, "crs": 32631}).west == 500_000
+    assert parse_bbox({"west": -180, "south": -90, "east": 540, "north": 90}).east == 540
+
+
 @pytest.mark.parametrize("crs", [99999999, "EPSG:1", "+proj=utm +zone=31 +nadgrids=/etc/passwd", "utm", True, 3.5, ""])
 def test_an_unknown_crs_is_named(crs: object) -> None:
     with pytest.raises(OpenEOError, match="crs") as failure:

@@ -14,7 +14,7 @@ from processes.environment import Halo
 from processes.errors import OpenEOError
 from processes.sources import Bbox, CollectionSource, LoadRequest, open_source
 from processes.sources._zarr import take_runs
-from tests.processes.sources.archives import EDGE1, EDGE2, NORTH, RED, SCL, WEST, Stored
+from tests.processes.sources.archives import EDGE1, EDGE2, NIR, NORTH, RED, SCL, WEST, Stored
 
 UTM = "EPSG:32633"
 
@@ -193,6 +193,18 @@ def test_missing_arrays_are_named(tmp_path: Path, lost: str) -> None:
     path = Stored().write(tmp_path / "a.zarr")
     del zarr.open_group(path)[lost]
     with pytest.raises(OpenEOError, match=lost) as failure:
+        open_source(path)
+    assert failure.value.code == "FileContentInvalid"
+
+
+@pytest.mark.parametrize("bands", [[], ["B04", "B08", "B04"]])
+def test_no_bands_and_bands_listed_twice_are_refused(tmp_path: Path, bands: list[str]) -> None:
+    path = Stored(bands=[RED, NIR]).write(tmp_path / "a.zarr")
+    group = zarr.open_group(path, mode="r+")
+    about = dict(group.attrs["openeo_collection"])
+    known = {band["name"]: band for band in about["bands"]}
+    group.attrs["openeo_collection"] = {**about, "bands": [known[name] for name in bands]}
+    with pytest.raises(OpenEOError, match="at least one, and each only once") as failure:
         open_source(path)
     assert failure.value.code == "FileContentInvalid"
 
