@@ -90,4 +90,5 @@ def _is_loopback(address: str) -> bool:
 
 
 def _invalid(name: str, value: object, reason: str) -> OpenEOError:
-    return OpenEOError("SettingInvalid", f"OPENEO_EMBED_{name.upper()} is {value!r}: {reason}.")
+    shown = "not set" if value is None else repr(value)
+    return OpenEOError("SettingInvalid", f"OPENEO_EMBED_{name.upper()} is {shown}: {reason}.")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backend.jobs.storage import ResultStorage
     from backend.jobs.store import JobStore
     from backend.signing import Signer
-    from backend.sync.cluster import Cluster
+    from backend.sync.seam import Cluster
     from processes.environment import Environment, ModelCatalog
     from processes.machine_learning.store import ModelStore
     from processes.sources import Catalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -93,6 +94,7 @@ def configure_logging(part: str, log_format: str = "human", level: str = "info")
     Lines of the part "worker" name the job (or request) and the node of the task that they come from.
     """
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_no_end_of_waiting)
     is_worker = part == "worker"
     if is_worker:
         handler.addFilter(of_task)
@@ -111,6 +113,12 @@ def configure_logging(part: str, log_format: str = "human", level: str = "info")
     logging.getLogger("distributed.worker").addFilter(_is_no_failed_task)
     # Warns on import of processes that we do not use.
     logging.getLogger("openeo_processes_dask").setLevel(logging.ERROR)
+
+
+def _is_no_end_of_waiting(record: logging.LogRecord) -> bool:
+    """Leave out tracebacks, without a word, of attempts to connect that Dask gave up: who waited for them says why."""
+    failure = record.exc_info[1] if record.exc_info else None
+    return not (record.name.startswith("distributed") and isinstance(failure, asyncio.CancelledError))
 
 
 def _is_no_failed_task(record: logging.LogRecord) -> bool:

@@ -6,6 +6,7 @@ supervisor hands the finished object to each process that it starts.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import json
 import socket
@@ -20,6 +21,8 @@ from processes.fetch.rules import FetchRules
 
 PREFIX = "OPENEO_EMBED_"
 MIB = 2**20
+# Variables of ours that are read elsewhere.
+OTHERS = frozenset(PREFIX + name for name in ("TRACEBACK", "KERNELS", "SHARED", "TEST_POSTGRES"))
 
 
 def _setting(default: Any, text: str, **bounds: Any) -> Any:
@@ -201,6 +204,17 @@ def read_settings(environ: Mapping[str, str], **flags: Any) -> Settings:
     return settings
 
 
+def unknown_settings(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that look like settings and are none, each with what may have been meant."""
+    known = [PREFIX + item.name.upper() for item in fields(Settings)]
+    found = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and name not in OTHERS:
+            near = difflib.get_close_matches(name, known, 1, 0.9)
+            found.append(f"{name}{f' ({near[0]}?)' if near else ''}")
+    return found
+
+
 def settings_table() -> str:
     """Return the table of all settings as Markdown."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
@@ -255,5 +269,7 @@ def _addresses(host: str) -> list[str]:
     try:
         found = socket.getaddrinfo(host or "0.0.0.0", None, type=socket.SOCK_STREAM)
     except OSError:
-        raise OpenEOError("SettingInvalid", f"host is {host!r}, which is no address of this machine.") from None
+        raise OpenEOError(
+            "SettingInvalid", f"{PREFIX}HOST (--host) is {host!r}, which is no address of this machine."
+        ) from None
     return [str(info[4][0]).split("%")[0] for info in found]

@@ -11,8 +11,9 @@ INTRO = """\
 
 `openeo-embed serve` reads its settings once, at start: from the command line, else from the environment variables
 below, else the defaults. `openeo-embed serve --help` lists those that have an option. A value that cannot be ends
-the start with one line that names the variable or option, the value and what it may be. Yes and no are written 1
-and 0. The limits of synchronous requests are checked before anything is computed.
+the start with one line that names the variable or option, the value and what it may be; variables that begin with
+`OPENEO_EMBED_` and are no settings are named in a warning. Yes and no are written 1 and 0. The limits of synchronous
+requests are checked before anything is computed.
 """
 
 STATE = """\
@@ -23,8 +24,9 @@ STATE = """\
   `openeo-embed[postgres]`). A database of an earlier version is brought up to date at start; one of a later version
   is refused.
 - DATA/results has the files of batch jobs, DATA/files what users have uploaded, DATA/ml_models the models that they
-  have trained.
-- A database belongs to one data folder and one server: what its jobs have produced is in that folder.
+  have trained, and DATA/cache what was compiled where the server's user has no home to keep it in.
+- A database belongs to one data folder and one server: what its jobs have produced is in that folder. A second server
+  that is given the same database is refused at start.
 """
 
 SECURITY = """\

@@ -16,7 +16,7 @@ COMMANDS = {
     "sample-data": "Write the simulated sample archive and list its collections in the catalogue.",
     "user": "Add, list and remove users.",
     "catalog": "Add, list, check and remove collections.",
-    "model": "List, show, import and export models.",
+    "model": "List, show, import, export, train and evaluate models.",
     "embed": "Embed image cubes without a server.",
     "bench": "Compare the engines on this machine: speed, error, memory.",
     "demo": "Set up everything and run the main job once, end to end.",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """List, show, import and export models."""
+    """List, show, import, export, train and evaluate models."""
 
 
 model.add_command(evaluate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,17 +30,20 @@ def serve(data: Path, **flags: Any) -> None:
 
     Every option, and several more, can be set by a variable OPENEO_EMBED_<OPTION>; the documentation lists them.
     """
+    import os
+
     from backend.logs import configure_logging
+    from backend.settings import unknown_settings
     from backend.supervise.serving import serve_forever
 
     settings = settings_of(data, **flags)
     configure_logging("serve", settings.log_format, settings.log_level)
+    for name in unknown_settings(os.environ):
+        logging.getLogger("backend").warning("the environment has %s, which is no setting; it has no effect", name)
     serve_forever(settings, lambda url: _tell(settings, url))
 
 
 def _tell(settings: Settings, url: str) -> None:
-    import logging
-
     if settings.log_format == "json":
         logging.getLogger("backend").info("openEO API at %s", url)
         return

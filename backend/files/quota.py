@@ -24,15 +24,32 @@ def used_bytes(services: Services, user: str) -> int:
     return services.files.used(user) + used_besides_files(services, user)
 
 
+def room_left(services: Services, user: str) -> int:
+    """Return how many bytes a user may still have, at least one.
+
+    Raises
+    ------
+    OpenEOError
+        StorageQuotaExceeded: there is no room at all.
+    """
+    quota, used = services.files.quota, used_bytes(services, user)
+    if used >= quota:
+        raise _exceeded("The results would find no room:", quota, used)
+    return quota - used
+
+
 def require_room(services: Services, user: str, size: int, what: str) -> None:
     """Refuse what is too large for the room that a user has left; `what` begins the message."""
     quota, used = services.files.quota, used_bytes(services, user)
     if used + size > quota:
-        message = (
-            f"{what} {size} bytes, but of your {quota} bytes {used} are taken. Delete batch jobs, files or models that "
-            "you need no more."
-        )
-        raise OpenEOError("StorageQuotaExceeded", message)
+        raise _exceeded(f"{what} {size} bytes, but", quota, used)
+
+
+def _exceeded(what: str, quota: int, used: int) -> OpenEOError:
+    message = (
+        f"{what} of your {quota} bytes {used} are taken. Delete batch jobs, files or models that you need no more."
+    )
+    return OpenEOError("StorageQuotaExceeded", message)
 
 
 @dataclass(frozen=True)

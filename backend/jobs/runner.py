@@ -24,7 +24,7 @@ from processes.errors import OpenEOError
 
 if TYPE_CHECKING:
     from backend.jobs.work import Worker
-    from backend.sync.cluster import Cluster
+    from backend.sync.seam import Cluster
 
 logger = logging.getLogger("backend.jobs")
 

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 
 from backend.jobs.model import Job
-from backend.sync.cluster import Cluster, Progress
 from backend.sync.estimate import REMEDY
+from backend.sync.seam import Cluster, Progress
 from processes.errors import OpenEOError
 
 logger = logging.getLogger("backend.jobs")

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.disk import disk_full, is_full, writing_to
-from backend.files.quota import require_room
+from backend.files.quota import require_room, room_left
 from backend.jobs.describe import describe_file, extents, total_bytes
 from backend.jobs.joblog import JobLog
 from backend.jobs.lease import Lease, Stopping
@@ -90,6 +90,7 @@ class Worker:
             run.tasks = prepared.cost.tasks
             check_job(prepared.cost, self._settings, prepared.form)
             log.add("info", f"To be done: {prepared.cost}.")
+            self._look_at_room(job, prepared, log, lease)
             lease.check()
             with self._file_for(prepared) as file:
                 computed = compute(self._services, run, prepared, ledger, lease, file)
@@ -99,6 +100,17 @@ class Worker:
                 run.progress = COMPUTED
                 self._publish(run, prepared, computed, lease)
             log.told(ledger.messages)
+
+    def _look_at_room(self, job: Job, prepared: Prepared, log: JobLog, lease: Lease) -> None:
+        """Refuse what cannot be kept, before it is computed; how well a result packs shows when it is written."""
+        left = lease.insist(lambda: room_left(self._services, job.user))
+        size = prepared.cost.result_bytes
+        if size > left:
+            log.add(
+                "warning",
+                f"The result has {size} bytes before it is packed, and you have room for {left}: unless its file is "
+                "smaller, the job will fail. Delete batch jobs, files or models that you need no more.",
+            )
 
     def _file_for(self, prepared: Prepared) -> contextlib.AbstractContextManager[IO[bytes] | None]:
         """Return the file that values are kept in which need not be in memory; None where they may be."""

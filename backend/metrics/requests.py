@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 import time
 from pathlib import Path
 
@@ -19,6 +20,8 @@ logger = logging.getLogger("backend.metrics")
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 # The files that it keeps for each process, and the size that it gives them: more than all routes will ever need.
 KINDS, RESERVED = ("counter", "histogram"), 1 << 20
+# They begin with how many bytes are used.
+USED = struct.Struct("i")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0)
 # Requests that fit no route are counted together: anyone can make up paths without end.
 NOWHERE = "(none)"
@@ -30,6 +33,22 @@ def share(folder: Path) -> None:
     os.environ[FOLDER] = str(folder)
 
 
+def shrink(folder: Path) -> None:
+    """Cut the files of processes that are gone to what is in them.
+
+    They go on being counted, but a process that dies again and again must not fill the disk with room that it reserved.
+    """
+    import psutil
+
+    for path in folder.glob("*_*.db"):
+        process = path.stem.rpartition("_")[2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            with path.open("r+b") as file:
+                used = file.read(USED.size)
+                if len(used) == USED.size:
+                    file.truncate(max(USED.unpack(used)[0], USED.size))
+
+
 def reserve(folder: Path) -> bool:
     """Reserve the room of this process's files; False where there is none.
 
@@ -37,6 +56,7 @@ def reserve(folder: Path) -> bool:
     kills the process (SIGBUS). It takes files as it finds them.
     """
     try:
+        shrink(folder)
         for kind in KINDS:
             with (folder / f"{kind}_{os.getpid()}.db").open("ab") as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVED)

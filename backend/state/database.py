@@ -127,11 +127,12 @@ def _checked(text_url: str) -> URL:
     try:
         url = make_url(text_url)
     except ArgumentError:
-        raise OpenEOError("SettingInvalid", "database is no URL; write sqlite:///PATH or postgresql://...") from None
+        message = "OPENEO_EMBED_DATABASE is no URL; write sqlite:///PATH or postgresql://..."
+        raise OpenEOError("SettingInvalid", message) from None
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
-        message = f"database names {url.get_backend_name()!r}; it must be a URL of sqlite or postgresql."
+        message = f"OPENEO_EMBED_DATABASE names {url.get_backend_name()!r}; it must be a URL of sqlite or postgresql."
         raise OpenEOError("SettingInvalid", message)
     if url.drivername == "postgresql+psycopg":
         _require_psycopg()
@@ -142,7 +143,10 @@ def _require_psycopg() -> None:
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        message = "database is a URL of PostgreSQL, for which psycopg is missing: pip install openeo-embed[postgres]."
+        message = (
+            "OPENEO_EMBED_DATABASE is a URL of PostgreSQL, for which psycopg is missing: "
+            "pip install openeo-embed[postgres]."
+        )
         raise OpenEOError("SettingInvalid", message) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 from backend.logs import configure_logging
@@ -22,7 +23,11 @@ def main(role: str) -> None:
         from backend.supervise.web import run_web as run
     else:
         sys.exit(f"there is no role {role!r}")
-    run(orders)
+    try:
+        run(orders)
+    except Exception:
+        logging.getLogger("backend.supervise").exception("%s failed", role)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

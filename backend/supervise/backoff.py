@@ -16,7 +16,7 @@ class Backoff:
 
     failures: int = 0
 
-    def after_end(self, lived: float) -> tuple[Backoff, float]:
+    def after_end(self, lived: float, steady: float = STEADY) -> tuple[Backoff, float]:
         """Return the next state and the seconds to wait, for a child that ended after `lived` seconds."""
-        failures = 1 if lived >= STEADY else self.failures + 1
+        failures = 1 if lived >= steady else self.failures + 1
         return Backoff(failures), min(LONGEST, FIRST * 3 ** (failures - 1))

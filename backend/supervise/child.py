@@ -69,16 +69,27 @@ class Child:
         if status is None:
             return None
         self._sweep()
-        self._backoff, delay = self._backoff.after_end(time.monotonic() - self._started)
+        # One that ended in good order has not failed: a runner, say, that makes way for a fresh one.
+        before = self._backoff if status else Backoff()
+        self._backoff, delay = before.after_end(time.monotonic() - self._started)
         self.start_at = time.monotonic() + delay
         return status
 
+    def end_soon(self) -> None:
+        """Ask the process to end; `ended` tells when it has, and `start` starts it again."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+
     def stop(self, patience: float) -> None:
         """Stop the process: politely, and after `patience` seconds with force, with all that it started."""
+        self.end_soon()
+        self.await_end(patience)
+
+    def await_end(self, patience: float) -> None:
+        """Wait for a process that was asked to end, and end with force what is left after `patience` seconds."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience)
         self._sweep()

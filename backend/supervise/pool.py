@@ -96,10 +96,10 @@ class Pool:
         await nanny.close(timeout=CLOSE_SECONDS)
 
     def _nanny(self, plan: WorkerPlan) -> Any:
-        from distributed import Nanny
+        from backend.supervise.nanny import PatientNanny
 
         address = self._orders.scheduler
-        return Nanny(
+        return PatientNanny(
             address,
             name=plan.name,
             nthreads=plan.threads,

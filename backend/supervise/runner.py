@@ -5,13 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 
+from backend.supervise.imports import uncollected
 from backend.supervise.orders import Orders
 from backend.supervise.priority import give_way
 
 
 def run_runner(orders: Orders) -> None:
     """Run jobs until told to stop."""
-    from backend.jobs.runner import Runner
+    with uncollected():
+        from backend.jobs.runner import Runner
 
     give_way()
     stopping = threading.Event()

@@ -9,11 +9,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from backend.auth import DEMO
 from backend.auth.opening import open_users
 from backend.settings import Settings
+from backend.state import Database
+from backend.state.serving import only_server
 from backend.supervise.supervisor import Supervisor, listen
+from models.folders import PACKAGED, ModelNotFound
 from processes.errors import OpenEOError
+from udf.model_shelf import ModelShelf
 
 logger = logging.getLogger("backend.supervise")
 
@@ -24,14 +30,30 @@ def serve_forever(settings: Settings, on_ready: Callable[[str], None]) -> None:
     Raises
     ------
     OpenEOError
-        The data folder is in use, the address is not to be had, or the demo user would be open to the network.
+        The data folder or the database is in use, the address is not to be had, the model is not there, or the demo
+        user would be open to the network.
     """
-    with _data_folder(settings), _demo_user(settings), listen(settings.host, settings.port) as listener:
+    _check_model(settings)
+    with (
+        _data_folder(settings),
+        _database(settings),
+        _demo_user(settings),
+        listen(settings.host, settings.port) as listener,
+    ):
         port = listener.getsockname()[1]
         url = settings.public_url or f"http://{_in_url(settings.host)}:{port}/"
         if not settings.is_loopback:
             logger.warning("passwords and tokens travel unencrypted; put a reverse proxy with TLS in front")
         Supervisor(settings, listener, os.environ).run(lambda: on_ready(url))
+
+
+def _check_model(settings: Settings) -> None:
+    """Refuse a model that is not there: else each embedding would fail, and the server would look well."""
+    try:
+        ModelShelf([PACKAGED, settings.data / "models"], settings.model).get(None)
+    except ModelNotFound as error:
+        message = f"OPENEO_EMBED_MODEL (--model) is {settings.model!r}: {error} See `openeo-embed model list`."
+        raise OpenEOError("SettingInvalid", message) from None
 
 
 @contextlib.contextmanager
@@ -58,6 +80,13 @@ def _data_folder(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _database(settings: Settings) -> Iterator[None]:
+    """Take the database for this server alone."""
+    with contextlib.closing(Database(settings.database_url)) as database, only_server(database):
+        yield
+
+
+@contextlib.contextmanager
 def _demo_user(settings: Settings) -> Iterator[None]:
     """Let the demo user exist while a server that wants it listens on loopback, and never otherwise."""
     users = open_users(settings)
@@ -70,7 +99,11 @@ def _demo_user(settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
-        users.set_demo(False)
+        try:
+            users.set_demo(False)
+        except SQLAlchemyError as error:
+            reason = getattr(error, "orig", error)
+            logger.warning("the demo user is still there, and goes with the next start: %s", reason)
         users.close()
 
 

@@ -11,6 +11,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from backend.metrics.requests import share
+from backend.supervise.imports import uncollected
 from backend.supervise.orders import Orders
 
 logger = logging.getLogger("backend.supervise")
@@ -59,8 +60,9 @@ class _WebServer(BaseApplication):  # type: ignore[misc]
             self.cfg.set(key, value)
 
     def load(self) -> Flask:
-        from backend.app import create_app
-        from backend.services import build_services
+        with uncollected():
+            from backend.app import create_app
+            from backend.services import build_services
 
         return create_app(self._orders.settings, build_services(self._orders.settings, self._orders.scheduler))
 

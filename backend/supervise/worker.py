@@ -7,6 +7,8 @@ import threading
 import warnings
 from typing import Any
 
+from backend.supervise.imports import uncollected
+
 LOG = "openeo-embed.log"
 
 
@@ -27,4 +29,5 @@ def dask_setup(worker: Any) -> None:
 
 
 def _load_libraries() -> None:
-    importlib.import_module("processes.registry")
+    with uncollected():
+        importlib.import_module("processes.registry")

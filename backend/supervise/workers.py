@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 
@@ -14,6 +15,8 @@ from backend.supervise.priority import give_way
 from backend.supervise.signals import stop_event
 from processes.errors import OpenEOError
 
+logger = logging.getLogger("backend.supervise")
+
 
 def run_workers(orders: Orders) -> None:
     """Run the workers until told to stop, or until they lost the scheduler: then the supervisor starts them anew."""
@@ -21,7 +24,8 @@ def run_workers(orders: Orders) -> None:
     try:
         asyncio.run(_run(orders))
     except OpenEOError as error:
-        sys.exit(error.message)
+        logger.error("%s", error.message)
+        sys.exit(1)
 
 
 async def _run(orders: Orders) -> None:
@@ -46,4 +50,5 @@ async def _run(orders: Orders) -> None:
     if not stop.done():
         for task in done:
             task.result()
-        sys.exit("a Dask worker ended for good")
+        logger.error("a Dask worker ended for good")
+        sys.exit(1)

@@ -1,4 +1,4 @@
-"""The Dask cluster as the web processes see it: compute one value, cancel it, tell how far it is."""
+"""The Dask cluster as web processes and runners see it: compute one value, cancel it, tell how far it is."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from backend.sync.blocks import Interrupted, Stream, TaskFailed, collect
 from backend.sync.deadline import Stopper
-from backend.sync.estimate import REMEDY
+from backend.sync.failures import busy, of_task
+from backend.sync.seam import Asked, Progress
 from backend.sync.spool import Spool
-from backend.times import rfc3339
 from processes.errors import OpenEOError
 
 logger = logging.getLogger("backend.cluster")
@@ -24,92 +23,6 @@ CONNECT_SECONDS = 5.0
 CALL_SECONDS = 5.0
 # After a failed attempt to connect, requests fail at once for so long instead of queueing up behind the next attempt.
 PAUSE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a request is: `done` of `total` Dask tasks; `total` is 0 until its graph has been read."""
-
-    id: str
-    started: float
-    done: int
-    total: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the entry of `/requests/progress`."""
-        percent = round(100 * self.done / self.total, 1) if self.total else 0.0
-        return {
-            "id": self.id,
-            "started": rfc3339(self.started),
-            "done": self.done,
-            "total": self.total,
-            "percent": percent,
-        }
-
-
-class Asked(Protocol):
-    """A synchronous request or a run of a batch job: `kind` is "request" or "job", `id` is of 1 to 64 characters.
-
-    `about` are the ids by which lines of logs name it.
-    """
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def user(self) -> str: ...
-    @property
-    def started(self) -> float: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def about(self) -> dict[str, str]: ...
-
-
-class Cluster(Protocol):
-    """Where lazy values are computed."""
-
-    def compute(
-        self,
-        asked: Asked,
-        value: Any,
-        deadline: Stopper,
-        nodes: Mapping[str, str] | None = None,
-        spool: Spool | None = None,
-    ) -> Any:
-        """Return `value` with everything lazy in it computed, each shared part once.
-
-        `nodes` are those that have made the parts of the graph, as of `processes.environment.Ledger`: for logs. Where
-        there is a `spool`, large arrays are kept in it, and come back as lazy ones that read from there.
-        """
-        ...
-
-    def listening(self, topic: str, hear: Callable[[dict[str, Any]], None]) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which `hear` gets what tasks on workers send to a topic."""
-        ...
-
-    def progress(self, user: str, kind: str = "request") -> list[Progress]:
-        """Return how far the requests (or jobs) of `user` are that are being computed, by any process."""
-        ...
-
-    def notes(self, asked: Asked) -> list[dict[str, str]]:
-        """Return, once, what tasks have had to say of themselves so far: messages with their level."""
-        ...
-
-    def spent(self, asked: Asked) -> dict[str, float]:
-        """Return, once, how many seconds of the workers' threads each part of a computed graph took."""
-        ...
-
-    def threads(self) -> int:
-        """Return how many tasks the cluster runs at once; 0 where it does not answer."""
-        ...
-
-    def memory(self) -> int:
-        """Return how many bytes of memory the workers hold together; 0 where the cluster does not answer."""
-        ...
-
-    def workers(self) -> int | None:
-        """Return the number of workers; None where the cluster does not answer."""
-        ...
 
 
 class DaskCluster:
@@ -256,14 +169,14 @@ class DaskCluster:
             # Closing waits for a scheduler that is gone; no request should.
             threading.Thread(target=old.close, kwargs={"timeout": 1}, daemon=True).start()
         if time.monotonic() < self._failed + PAUSE_SECONDS:
-            raise _busy()
+            raise busy()
         try:
             options = {"timeout": CONNECT_SECONDS, "set_as_default": False, "direct_to_workers": True}
             return Client(self._address, security=self._security, **options, name="openeo")  # type: ignore[no-untyped-call]
         except (OSError, TimeoutError) as error:
             self._failed = time.monotonic()
             logger.warning("the Dask scheduler at %s does not answer: %s", self._address, error)
-            raise _busy() from None
+            raise busy() from None
 
 
 def _call(client: Any, operation: str, **arguments: Any) -> Any:
@@ -284,7 +197,7 @@ def _call(client: Any, operation: str, **arguments: Any) -> Any:
         return client.sync(ask, callback_timeout=CALL_SECONDS)
     except (OSError, TimeoutError, ClosedClientError) as error:
         logger.warning("the Dask scheduler does not answer: %s", error)
-        raise _busy() from None
+        raise busy() from None
 
 
 def _gather(
@@ -297,9 +210,9 @@ def _gather(
         announce = partial(_call, client, "openeo_watch", request=asked.id)
         return collect(client, collections, lambda keys: announce(keys=keys), deadline.check, stream)
     except TaskFailed as failed:
-        raise (_of_task(failed.error, _memory_limits(client))) from failed.error
+        raise (of_task(failed.error, _memory_limits(client))) from failed.error
     except (Interrupted, ClosedClientError) as interrupted:  # closed by a thread that found the scheduler gone
-        raise _busy() from interrupted
+        raise busy() from interrupted
 
 
 def _memory_limits(client: Any) -> list[int]:
@@ -308,35 +221,3 @@ def _memory_limits(client: Any) -> list[int]:
         workers = _call(client, "identity")["workers"].values()
         return sorted(int(worker.get("memory_limit") or 0) for worker in workers)
     return []
-
-
-def _of_task(error: Exception, limits: Sequence[int] = ()) -> Exception:
-    """Return a task's failure as what the client can do about it; a defect as it is."""
-    from distributed.scheduler import KilledWorker
-
-    from processes.udf.failures import code_failure
-    from udf import InputError
-    from udf.embedding import DeviceMemoryError
-
-    told = code_failure(error)
-    if told is not None:
-        return told
-    if isinstance(error, DeviceMemoryError):
-        message = f"The GPU's memory does not do, not even for the smallest tiles: {error}. {REMEDY}"
-        return OpenEOError("ProcessGraphComplexity", message)
-    if isinstance(error, KilledWorker | MemoryError):
-        # Of a worker that was killed just now, no other word is to be had.
-        limits = sorted([*limits, int(getattr(getattr(error, "last_worker", None), "memory_limit", 0) or 0)])
-        most = f" ({limits[-1] / 2**20:.0f} MiB, OPENEO_EMBED_WORKER_MEMORY)" if limits and limits[-1] else ""
-        message = f"The computation needs more memory than a worker has{most}. {REMEDY}"
-        return OpenEOError("ProcessGraphComplexity", message)
-    if isinstance(error, InputError):
-        message = f"The value passed for parameter 'data' in process 'multimodal_embed' is invalid: {error}"
-        return OpenEOError("ProcessParameterInvalid", message)
-    return error
-
-
-def _busy() -> OpenEOError:
-    return OpenEOError(
-        "InfrastructureBusy", "The compute cluster does not answer at the moment; try again in a minute."
-    )

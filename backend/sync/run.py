@@ -31,7 +31,7 @@ from udf.telling import Heard
 
 if TYPE_CHECKING:
     from backend.context import Context, Services
-    from backend.sync.cluster import Asked
+    from backend.sync.seam import Asked
     from processes.sources import Catalog
 
 logger = logging.getLogger("backend.sync")

@@ -25,9 +25,9 @@ from backend.jobs.storage import LocalStorage
 from backend.settings import Settings, read_settings
 from backend.signing import Signer
 from backend.state import Database
-from backend.sync.cluster import Progress
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
+from backend.sync.seam import Progress
 from processes.environment import Environment
 from processes.errors import OpenEOError
 from processes.save import SaveRequest

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 
@@ -18,6 +20,14 @@ from backend.supervise.orders import Orders
 from backend.supervise.supervisor import OUR_LOGGING, SINGLE_THREADED
 from backend.sync.cluster import DaskCluster
 from tests.backend.server import until
+
+# Spare workers rest for less long, so that tests need not wait.
+RESTLESS = """
+import runpy
+from backend.supervise import pool
+pool.IDLE_SECONDS = 4.0
+runpy.run_module("backend.supervise", run_name="__main__", alter_sys=True)
+"""
 
 
 @dataclass
@@ -41,6 +51,19 @@ class Parts:
         return sorted(found, key=lambda process: process.create_time())
 
 
+class _Restless(Child):
+    """The workers' process, but that it soon retires spare ones."""
+
+    def start(self) -> None:
+        def popen(command: list[str], **options: Any) -> subprocess.Popen[str]:
+            assert command[1:] == ["-m", "backend.supervise", "workers"]
+            return start([command[0], "-c", RESTLESS, "workers"], **options)
+
+        start = subprocess.Popen
+        with mock.patch("backend.supervise.child.subprocess.Popen", popen):
+            super().start()
+
+
 @contextlib.contextmanager
 def computing(folder: Path, count: int, **settings: Any) -> Iterator[Parts]:
     """Run a scheduler and `count` workers for the length of the block."""
@@ -50,7 +73,8 @@ def computing(folder: Path, count: int, **settings: Any) -> Iterator[Parts]:
         probe.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     environ = {**os.environ, **SINGLE_THREADED, **OUR_LOGGING}
-    scheduler, workers = (Child(role, Orders(made, address), environ) for role in ("scheduler", "workers"))
+    orders = Orders(made, address)
+    scheduler, workers = Child("scheduler", orders, environ), _Restless("workers", orders, environ)
     cluster = DaskCluster(address)
     try:
         scheduler.start()

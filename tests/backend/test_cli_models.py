@@ -24,7 +24,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "data"
     checkpoint = folder.parent / "fuse_model.ckpt"
     torch.save(seeded_checkpoint(), checkpoint)
-    done = run_command("model", "import", checkpoint, "--name", "mine", "--attention", "frames", "--data", folder)
+    done = run_inside("model", "import", checkpoint, "--name", "mine", "--attention", "frames", "--data", folder)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -18,8 +18,9 @@ import xarray as xr
 from distributed import LocalCluster
 from distributed.scheduler import KilledWorker
 
-from backend.sync.cluster import DaskCluster, _of_task
+from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
+from backend.sync.failures import of_task
 from backend.sync.plugin import RequestsPlugin
 from backend.sync.request import SyncRequest
 from processes.errors import OpenEOError
@@ -177,7 +178,7 @@ def test_failures_of_tasks_keep_their_code(cluster: DaskCluster, error: Exceptio
 
 def test_workers_that_are_killed_stand_for_too_little_memory() -> None:
     state = SimpleNamespace(address="tcp://127.0.0.1:1")
-    error = _of_task(KilledWorker("task", state, 3), [2**30, 2**31])
+    error = of_task(KilledWorker("task", state, 3), [2**30, 2**31])
     assert isinstance(error, OpenEOError)
     assert (error.code, error.status) == ("ProcessGraphComplexity", 400)
     assert "(2048 MiB, OPENEO_EMBED_WORKER_MEMORY)" in error.message

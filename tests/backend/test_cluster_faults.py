@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +17,10 @@ import pytest
 
 from backend.sync.deadline import Deadline
 from backend.sync.request import SyncRequest
+from backend.sync.spool import Spool
 from processes.errors import OpenEOError
 from tests.backend.parts import Parts, computing
+from tests.backend.runs import JobRun, small_parts
 from tests.backend.server import until
 from tests.golden.seeded import seeded_cube
 from tests.udf.conftest import save_seeded_model
@@ -58,6 +61,17 @@ def undisturbed(shelf: ModelShelf) -> np.ndarray:
     return out
 
 
+def halo(seconds: float = 0.0) -> da.Array:
+    """Return what takes a while: blocks with a halo, so that what is held between parts can be lost."""
+
+    def slowly(block: np.ndarray) -> np.ndarray:
+        time.sleep(seconds)
+        return block + 1
+
+    made = da.arange(1600.0, chunks=1600).reshape(40, 40).rechunk(5).map_blocks(slowly, meta=np.empty((0, 0)))
+    return da.overlap.overlap(made, 1, "none").map_blocks(slowly, meta=np.empty((0, 0)))
+
+
 def halting(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Return a step that waits until there is a file `go` in the folder, and tells by another that it was begun."""
 
@@ -72,12 +86,29 @@ def halting(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def aside(parts: Parts, value: Any, seconds: float = SECONDS) -> tuple[threading.Thread, list[Any]]:
     """Compute in a thread; the value or the failure comes into the list."""
+    request = SyncRequest(f"fault-{time.monotonic_ns()}", "anna", {})
+    return _outcome_of(lambda: parts.cluster.compute(request, value, Deadline(seconds)))
+
+
+def job_aside(parts: Parts, folder: Path, seconds: float) -> tuple[threading.Thread, list[Any]]:
+    """Compute `halo` as a batch job does, in parts that go to a file, and return when it is in the middle of it."""
+
+    def stream() -> Any:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            out = parts.cluster.compute(JobRun(), halo(seconds), Deadline(SECONDS), spool=Spool(file))
+            return out.compute(scheduler="sync")
+
+    thread, outcome = _outcome_of(stream)
+    until(lambda: any(item.done > 10 for item in parts.cluster.progress("anna", "job")), 60)
+    return thread, outcome
+
+
+def _outcome_of(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     outcome: list[Any] = []
-    name = f"fault-{time.monotonic_ns()}"
 
     def target() -> None:
         try:
-            outcome.append(parts.cluster.compute(SyncRequest(name, "anna", {}), value, Deadline(seconds)))
+            outcome.append(work())
         except Exception as error:
             outcome.append(error)
 
@@ -93,15 +124,20 @@ def test_many_workers_and_tiles_give_the_same(parts: Parts, shelf: ModelShelf, u
 
 
 def test_a_worker_killed_in_the_middle(
-    parts: Parts, shelf: ModelShelf, undisturbed: np.ndarray, tmp_path: Path
+    parts: Parts, shelf: ModelShelf, undisturbed: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thread, outcome = aside(parts, lazy(shelf, 5, halting(tmp_path)))
+    """Of a job and of a request, which goes first where both want the workers."""
+    small_parts(monkeypatch)
+    job, streamed = job_aside(parts, tmp_path, 0.1)
+    request, embedded = aside(parts, lazy(shelf, 5, halting(tmp_path)))
     until((tmp_path / "begun").exists)
     (tmp_path / "go").touch()
     until(lambda: any(item.done > item.total * 0.3 for item in parts.cluster.progress("anna")), 60)
     parts.processes()[0].kill()
-    thread.join(SECONDS)
-    np.testing.assert_allclose(outcome[0], undisturbed, rtol=0, atol=TOLERANCE)
+    request.join(SECONDS)
+    job.join(SECONDS)
+    np.testing.assert_allclose(embedded[0], undisturbed, rtol=0, atol=TOLERANCE)
+    np.testing.assert_array_equal(streamed[0], halo().compute(scheduler="sync"))
     until(lambda: parts.cluster.workers() == 2, 60)
 
 
@@ -120,24 +156,27 @@ def test_a_worker_that_stands_still_is_given_up(
 
 
 def test_a_scheduler_that_is_lost_makes_the_cluster_busy_and_not_for_long(
-    parts: Parts, shelf: ModelShelf, undisturbed: np.ndarray, tmp_path: Path
+    parts: Parts, shelf: ModelShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thread, outcome = aside(parts, lazy(shelf, 5, halting(tmp_path)))
+    """In the middle of a request and of a job, which may be tried again."""
+    small_parts(monkeypatch)
+    asked = [job_aside(parts, tmp_path, 0.1), aside(parts, lazy(shelf, 5, halting(tmp_path)))]
     until((tmp_path / "begun").exists)
     assert parts.scheduler.pid is not None
     os.kill(parts.scheduler.pid, signal.SIGKILL)
-    thread.join(SECONDS)
-    assert isinstance(outcome[0], OpenEOError)
-    assert outcome[0].code == "InfrastructureBusy"
+    for thread, outcome in asked:
+        thread.join(SECONDS)
+        assert isinstance(outcome[0], OpenEOError)
+        assert outcome[0].code == "InfrastructureBusy"
     (tmp_path / "go").touch()
     # As the supervisor does.
     for child in (parts.scheduler, parts.workers):
         until(lambda child=child: child.ended() is not None, 60)
         child.start()
     until(lambda: parts.cluster.workers() == 2, 60)
-    thread, outcome = aside(parts, lazy(shelf, 10))
+    thread, outcome = aside(parts, halo())
     thread.join(SECONDS)
-    np.testing.assert_allclose(outcome[0], undisturbed, rtol=0, atol=TOLERANCE)
+    np.testing.assert_array_equal(outcome[0], halo().compute(scheduler="sync"))
 
 
 def _hoard(block: np.ndarray) -> np.ndarray:
@@ -147,35 +186,38 @@ def _hoard(block: np.ndarray) -> np.ndarray:
         time.sleep(0.02)
 
 
-def test_a_worker_that_outgrows_its_memory_is_the_reason_that_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Of the workers that a task may kill; each of them starts anew.
-    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "1")
-    with computing(tmp_path, 1, worker_memory="500MiB") as parts:
-        hoarding = da.ones((4, 4), chunks=4).map_blocks(_hoard, dtype=float, meta=np.empty((0, 0)))
-        thread, outcome = aside(parts, hoarding)
-        thread.join(SECONDS)
-        assert isinstance(outcome[0], OpenEOError), outcome
-        assert outcome[0].code == "ProcessGraphComplexity"
-        assert "memory" in outcome[0].message
-        assert "500 MiB" in outcome[0].message
+@pytest.fixture(scope="module")
+def elastic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    """One worker, and a second one while tasks queue up; a task that kills one gets no other to kill."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+        with computing(tmp_path_factory.mktemp("elastic"), 1, workers_most=2, worker_memory="1GiB") as parts:
+            yield parts
 
 
 def test_workers_come_while_tasks_queue_up_and_go_when_there_is_little_to_do(
-    shelf: ModelShelf, undisturbed: np.ndarray, tmp_path: Path
+    elastic: Parts, shelf: ModelShelf, undisturbed: np.ndarray
 ) -> None:
     def slowly(block: np.ndarray) -> np.ndarray:
         time.sleep(0.5)
         return block
 
-    with computing(tmp_path, 1, workers_most=2) as parts:
-        busy = da.ones((60, 2), chunks=(1, 2)).map_blocks(slowly, dtype=float, meta=np.empty((0, 0)))
-        thread, outcome = aside(parts, busy)
-        until(lambda: parts.cluster.workers() == 2, 60)
-        embedding, embedded = aside(parts, lazy(shelf, 5))
-        thread.join(SECONDS)
-        embedding.join(SECONDS)
-        np.testing.assert_array_equal(outcome[0], np.ones((60, 2)))
-        np.testing.assert_allclose(embedded[0], undisturbed, rtol=0, atol=TOLERANCE)
-        until(lambda: parts.cluster.workers() == 1, 90)
+    busy = da.ones((40, 2), chunks=(1, 2)).map_blocks(slowly, dtype=float, meta=np.empty((0, 0)))
+    thread, outcome = aside(elastic, busy)
+    until(lambda: elastic.cluster.workers() == 2, 60)
+    embedding, embedded = aside(elastic, lazy(shelf, 5))
+    thread.join(SECONDS)
+    embedding.join(SECONDS)
+    np.testing.assert_array_equal(outcome[0], np.ones((40, 2)))
+    np.testing.assert_allclose(embedded[0], undisturbed, rtol=0, atol=TOLERANCE)
+    until(lambda: elastic.cluster.workers() == 1, 90)
+
+
+def test_a_worker_that_outgrows_its_memory_is_the_reason_that_is_told(elastic: Parts) -> None:
+    hoarding = da.ones((4, 4), chunks=4).map_blocks(_hoard, dtype=float, meta=np.empty((0, 0)))
+    thread, outcome = aside(elastic, hoarding)
+    thread.join(SECONDS)
+    assert isinstance(outcome[0], OpenEOError), outcome
+    assert outcome[0].code == "ProcessGraphComplexity"
+    assert "memory" in outcome[0].message
+    assert "1024 MiB" in outcome[0].message

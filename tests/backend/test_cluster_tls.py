@@ -121,7 +121,7 @@ def test_this_machine_needs_no_tls(address: str) -> None:
         ("tcp://10.0.0.5:8786", "this machine alone"),
         ("tcp://0.0.0.0:8786", "this machine alone"),
         ("tcp://no-such-host.invalid:8786", "this machine alone"),
-        ("tls://10.0.0.5:8786", "TLS_CA_FILE is None"),
+        ("tls://10.0.0.5:8786", "TLS_CA_FILE is not set"),
         ("ws://127.0.0.1:8786", "must be an address"),
         ("ucx://10.0.0.5:8786", "must be an address"),
         ("127.0.0.1:8786", "must be an address"),
@@ -138,7 +138,7 @@ def test_what_strangers_may_reach_is_refused_at_start(address: str, words: str) 
 def test_certificates_are_looked_at_before_the_start(certificates: Path) -> None:
     given = files(certificates)
     for name, bad, words in (
-        ("tls_client_key", None, "TLS_CLIENT_KEY is None: a scheduler at tls:// needs it"),
+        ("tls_client_key", None, "TLS_CLIENT_KEY is not set: a scheduler at tls:// needs it"),
         ("tls_client_cert", str(certificates / "none.pem"), "cannot be read: No such file"),
         ("tls_ca_file", str(certificates / "peer.csr.none"), "cannot be read"),
     ):

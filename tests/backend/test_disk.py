@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,17 @@ def _code(disk: Path, mebibytes: float, form: str, name: str) -> str | None:
         except OpenEOError as error:
             return error.code
     return None
+
+
+def test_a_disk_that_was_filled_has_its_room_again(tmp_path: Path) -> None:
+    """HDF5 keeps a file open that it could not write out, so that deleting it alone frees nothing."""
+    disk = tmp_path / "disk"
+    with small_disk(disk, 1):
+        before = shutil.disk_usage(disk).free
+        with pytest.raises(OpenEOError), writing_to(disk):
+            find_format("netCDF").write(noise(), {}, disk / "result.nc")
+        (disk / "result.nc").unlink()
+        assert shutil.disk_usage(disk).free == before
 
 
 LIMITED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -15,7 +16,7 @@ import pytest
 from backend.context import Services
 from backend.jobs.model import Draft
 from backend.jobs.runner import Runner
-from backend.logs import JsonFormatter, logging_about
+from backend.logs import JsonFormatter, _is_no_end_of_waiting, logging_about
 from tests.backend.conftest import User
 from tests.backend.fakes import graph, settings_in
 
@@ -96,3 +97,17 @@ def test_ids_add_up(lines: Callable[[], list[dict[str, Any]]]) -> None:
     both, one = lines()
     assert (both["request"], both["job"]) == ("r", "j")
     assert "job" not in one
+
+
+@pytest.mark.parametrize(
+    ("logger", "error", "told"),
+    [
+        ("distributed.client", asyncio.CancelledError(), False),
+        ("distributed.client", OSError("refused"), True),
+        ("backend.jobs", asyncio.CancelledError(), True),
+    ],
+)
+def test_what_dask_gave_up_is_no_error(logger: str, error: BaseException, told: bool) -> None:
+    """A client that is closed because the scheduler is gone stops looking for it."""
+    record = logging.LogRecord(logger, logging.ERROR, "", 1, "", (), (type(error), error, None))
+    assert _is_no_end_of_waiting(record) == told

@@ -115,6 +115,15 @@ def test_demo_user_is_never_open_to_the_network(tmp_path: Path) -> None:
     assert run_command("user", "remove", "demo", "--data", tmp_path).returncode == 0
 
 
+def test_a_model_that_is_not_there_ends_the_start(tmp_path: Path) -> None:
+    ended = run_command("serve", "--data", tmp_path, "--port", 0, "--model", "nope", OPENEO_EMBED_JOB_SECOND="5")
+    assert ended.returncode == 1
+    assert "OPENEO_EMBED_JOB_SECOND (OPENEO_EMBED_JOB_SECONDS?), which is no setting" in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith(
+        "Error: OPENEO_EMBED_MODEL (--model) is 'nope': There is no model 'nope'. Models: demo."
+    )
+
+
 def test_a_server_that_cannot_start_says_so_and_ends(tmp_path: Path) -> None:
     ended = run_command("serve", "--data", tmp_path, "--port", 0, DASK_DISTRIBUTED__NANNY__PRELOAD="['nonsense']")
     assert ended.returncode == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.settings import read_settings
+from backend.settings import read_settings, unknown_settings
 from processes.errors import OpenEOError
 
 
@@ -64,3 +64,10 @@ def test_a_token_that_is_refused_is_not_shown() -> None:
 def test_what_can_be(flags: dict[str, Any]) -> None:
     settings = read_settings({}, **flags)
     assert {name: getattr(settings, name) for name in flags} == flags
+
+
+def test_variables_that_are_no_settings_are_told() -> None:
+    """A letter too few, and the limit that an operator counts on is the default."""
+    environ = {"OPENEO_EMBED_WORKER": "3", "OPENEO_EMBED_NONSENSE": "1", "OPENEO_EMBED_TRACEBACK": "1"}
+    told = unknown_settings({**environ, "OPENEO_EMBED_WORKERS": "2", "HOME": "/"})
+    assert told == ["OPENEO_EMBED_NONSENSE", "OPENEO_EMBED_WORKER (OPENEO_EMBED_WORKERS?)"]

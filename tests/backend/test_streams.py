@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import tempfile
 import threading
 import time
@@ -19,26 +17,14 @@ import pytest
 import xarray as xr
 from distributed import LocalCluster
 
-from backend.sync import blocks, turns, window
-from backend.sync import spool as spools
+from backend.sync import turns, window
 from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
 from backend.sync.spool import Spool
 from backend.sync.turns import in_turn
 from backend.sync.window import Plan
-from processes.errors import OpenEOError
-from tests.backend.parts import Parts, computing
+from tests.backend.runs import JobRun, small_parts
 from tests.backend.server import until
-
-
-class Run:
-    """A run of a batch job, as the cluster sees it."""
-
-    user, kind, started = "anna", "job", 0.0
-
-    def __init__(self) -> None:
-        self.id = f"run-{time.monotonic_ns()}"
-        self.about = {"job": self.id}
 
 
 @pytest.fixture
@@ -49,15 +35,12 @@ def file(tmp_path: Path) -> Iterator[IO[bytes]]:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is large: six blocks are asked for at a time, and all arrays go to the file."""
-    monkeypatch.setattr(window, "LEAST_BYTES", 1)
-    monkeypatch.setattr(spools, "SPOOL_BYTES", 0)
-    monkeypatch.setattr(blocks, "BATCH_BLOCKS", 2)
+    small_parts(monkeypatch)
 
 
 def stream(cluster: DaskCluster, value: Any, file: IO[bytes] | None = None) -> Any:
     spool = None if file is None else Spool(file)
-    return cluster.compute(Run(), value, Deadline(60), spool=spool)
+    return cluster.compute(JobRun(), value, Deadline(60), spool=spool)
 
 
 def numbers(*shape: int, chunks: Any = 2, dtype: Any = np.float64) -> da.Array:
@@ -180,7 +163,7 @@ def test_progress_counts_what_is_to_come_and_never_goes_back(cluster: DaskCluste
 
 def test_the_seconds_of_all_parts_are_added_up(cluster: DaskCluster, file: IO[bytes]) -> None:
     lazy = da.ones((20, 4), chunks=(1, 4)).map_blocks(lambda block: time.sleep(0.01) or block, meta=np.empty((0, 0)))
-    run = Run()
+    run = JobRun()
     cluster.compute(run, lazy, Deadline(60), spool=Spool(file))
     assert sum(cluster.spent(run).values()) >= 20 * 0.01
 
@@ -241,52 +224,3 @@ def test_an_order_that_would_take_too_much_memory_is_not_looked_for(monkeypatch:
 
 
 COUNTED = "_counted"
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    with computing(tmp_path_factory.mktemp("parts"), 2) as parts:
-        yield parts
-
-
-def _aside(parts: Parts, lazy: da.Array, file: IO[bytes]) -> tuple[threading.Thread, list[Any]]:
-    outcome: list[Any] = []
-
-    def target() -> None:
-        try:
-            outcome.append(stream(parts.cluster, lazy, file).compute(scheduler="sync"))
-        except Exception as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    until(lambda: any(item.done > 10 for item in parts.cluster.progress("anna", "job")), 60)
-    return thread, outcome
-
-
-def _slow() -> da.Array:
-    """Return what takes a while: blocks with a halo, so that what is held between parts can be lost."""
-
-    def slowly(block: np.ndarray) -> np.ndarray:
-        time.sleep(0.03)
-        return block + 1
-
-    made = numbers(40, 40, chunks=5).map_blocks(slowly, meta=np.empty((0, 0)))
-    return da.overlap.overlap(made, 1, "none").map_blocks(slowly, meta=np.empty((0, 0)))
-
-
-def test_a_worker_killed_in_the_middle_and_then_the_scheduler(parts: Parts, file: IO[bytes], tmp_path: Path) -> None:
-    """The first changes nothing, the second is told as what it is, and the job may be tried again."""
-    lazy = _slow()
-    thread, outcome = _aside(parts, lazy, file)
-    parts.processes()[0].kill()
-    thread.join(120)
-    np.testing.assert_array_equal(outcome[0], lazy.compute(scheduler="sync"))
-    until(lambda: parts.cluster.workers() == 2, 60)
-    with tempfile.TemporaryFile(dir=tmp_path) as other:
-        thread, outcome = _aside(parts, lazy, other)
-        assert parts.scheduler.pid is not None
-        os.kill(parts.scheduler.pid, signal.SIGKILL)
-        thread.join(120)
-    assert isinstance(outcome[0], OpenEOError)
-    assert outcome[0].code == "InfrastructureBusy"

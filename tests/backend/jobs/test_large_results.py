@@ -23,7 +23,7 @@ from processes.environment import Environment
 from processes.overrides.trim import TrimmedResult
 from tests.backend.clusters import one_worker
 from tests.backend.fakes import cube
-from tests.backend.jobs.test_work import Bench, _process
+from tests.backend.jobs.bench import Bench, process_of
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_a_result_by_way_of_a_file_is_what_it_is_by_way_of_memory(
     append = spool.Spool.append
     monkeypatch.setattr(spool.Spool, "append", lambda self, block: kept.append(block.nbytes) or append(self, block))
     expected = cube(3, size=40, chunk=8)
-    job = bench.work(_process("save", format=form, times=3, size=40, chunk=8))
+    job = bench.work(process_of("save", format=form, times=3, size=40, chunk=8))
     assert (job.state.status, bench.log(job, "error")) == ("finished", [])
     assert sum(kept) == expected.nbytes
     path = bench.file(job)
@@ -81,7 +81,7 @@ def test_a_trimmed_result_is_trimmed_by_way_of_a_file(bench: Bench) -> None:
         return TrimmedResult(data.where(data.x > float(data.x[9])), "netCDF")
 
     bench.services.graphs.values["trim"] = trim  # type: ignore[attr-defined]
-    job = bench.work(_process("trim"))
+    job = bench.work(process_of("trim"))
     path = bench.file(job)
     assert path is not None
     with xr.open_dataarray(path, engine="netcdf4") as read:
@@ -89,7 +89,7 @@ def test_a_trimmed_result_is_trimmed_by_way_of_a_file(bench: Bench) -> None:
 
 
 def test_what_must_fit_into_memory_is_bounded(bench: Bench) -> None:
-    job = bench.work(_process("save", format="JSON"))
+    job = bench.work(process_of("save", format="JSON"))
     (entry,) = bench.services.jobs.entries(job.id, "error")
     assert entry.code == "ProcessGraphComplexity"
     assert "OPENEO_EMBED_JOB_RESULT_BYTES" in entry.message
@@ -101,7 +101,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_computed(
     usage = shutil.disk_usage("/")
     monkeypatch.setattr("backend.jobs.storage.shutil.disk_usage", lambda _: usage._replace(free=1000))
     monkeypatch.setattr(DaskCluster, "compute", lambda *_, **__: pytest.fail("computed"))
-    job = bench.work(_process("save", format="GTiff"))
+    job = bench.work(process_of("save", format="GTiff"))
     assert bench.services.jobs.entries(job.id, "error")[0].code == "StorageFailure"
 
 
@@ -114,6 +114,6 @@ def test_a_disk_that_fills_up_while_blocks_come_in(bench: Bench, monkeypatch: py
         return append(self, block)
 
     monkeypatch.setattr(spool.Spool, "append", full)
-    job = bench.work(_process("save", format="netCDF", size=16))
+    job = bench.work(process_of("save", format="netCDF", size=16))
     assert bench.services.jobs.entries(job.id, "error")[0].code == "StorageFailure"
     assert bench.files() == []

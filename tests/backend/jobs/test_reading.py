@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import numpy as np
 import pytest
 
-from backend.context import Services
 from backend.jobs import stac
 from backend.jobs.model import Draft, Job
 from backend.jobs.reading import ResultsOf
@@ -21,14 +19,9 @@ from processes.environment import Ledger
 from processes.errors import OpenEOError
 from processes.implementations.load_result import load_result
 from tests.backend.fakes import cube, graph
-from tests.backend.jobs.test_work import Bench
+from tests.backend.jobs.bench import Bench
 
 HOST = "https://openeo.example/sub/path"
-
-
-@pytest.fixture
-def bench(services: Services, tmp_path: Path) -> Bench:
-    return Bench(services, tmp_path)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from backend.jobs.model import Job
 from backend.jobs.watch import JobRun, Watch
-from backend.sync.cluster import Cluster, Progress
+from backend.sync.seam import Cluster, Progress
 from processes.errors import OpenEOError
 from tests.backend.server import until
 

@@ -20,10 +20,11 @@ from backend.context import Services
 from backend.jobs.model import Draft, Job
 from backend.jobs.watch import JobRun, Watch
 from backend.jobs.work import Worker
-from backend.sync.cluster import DaskCluster, Progress
+from backend.sync.cluster import DaskCluster
 from backend.sync.deadline import Deadline
 from backend.sync.plugin import part_of
 from backend.sync.request import SyncRequest
+from backend.sync.seam import Progress
 from processes.environment import Environment
 from tests.backend.clusters import QUIET
 from tests.backend.fakes import FakeCluster, graph, settings_in

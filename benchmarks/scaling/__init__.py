@@ -1,0 +1,1 @@
+"""How embeddings scale: graphs, the scheduler, worker processes, memory."""
