@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,24 @@ from hypothesis import settings
 settings.register_profile("openeo-embed", deadline=None)
 settings.load_profile("openeo-embed")
 
+# What is imported stays: a collector that goes through it again and again takes an eighth of the tests' time.
+gc.disable()
+
 ROOT = Path(__file__).parents[1]
-# Files whose tests share a server: with `--dist loadfile` one process runs them all, and the server starts once.
+# Files whose tests share servers: with `--dist loadfile` one process runs them all, and each server starts once.
 TOGETHER = {
-    "tests/api": "bad_input browser client embedding files graphs isolation jobs machine_learning spec udf".split(),  # noqa: SIM905
-    "tests/attacks": ["gate", "secrets"],
+    "api": "bad_input client embedding files graphs isolation jobs machine_learning remote_data spec udf",
+    "api/home": "full_disk jobs_survive",
+    "api/postgres": "jobs_postgres lost_database",
+    "attacks": "gate secrets",
 }
+
+
+def pytest_collection_finish() -> None:
+    """From here on, collect garbage again, but leave aside what is there already."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -26,7 +39,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give out tests by file, except those of `TOGETHER`."""
     from xdist.scheduler import LoadFileScheduling
 
-    groups = {f"{folder}/test_{name}.py": folder for folder, names in TOGETHER.items() for name in names}
+    groups = {
+        f"tests/{group.partition('/')[0]}/test_{name}.py": group
+        for group, names in TOGETHER.items()
+        for name in names.split()
+    }
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import openeo
 import psutil
@@ -14,30 +12,18 @@ import pytest
 import requests
 from openeo.rest import OpenEoApiError
 
+from tests.api.conftest import DISK
 from tests.api.faults import MIB, filled, small_disk
+from tests.api.homes import LEASE, Home
 from tests.api.test_client import DATES, _load, _standing_still
-from tests.api.test_jobs_survive import _connect, _data_folder, _finished, _results, _running_job
-from tests.backend.server import Server, serving, until
-
-DISK = 48
-SETTINGS = {"OPENEO_EMBED_RUNNERS": "1", "OPENEO_EMBED_JOB_LEASE": "3", "OPENEO_EMBED_DISK_BYTES": "0"}
+from tests.api.test_jobs_survive import _connect, _finished, _results, _running_job
+from tests.backend.server import Server, until
 
 
 @pytest.fixture(scope="module")
-def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder of these tests alone: a small file system of its own, where mounting one is permitted."""
-    parent = tmp_path_factory.mktemp("full")
-    with contextlib.ExitStack() as mounted:
-        with contextlib.suppress(pytest.skip.Exception):  # those that need one say so
-            mounted.enter_context(small_disk(parent / "data", DISK))
-        yield _data_folder(data, parent)
-
-
-@pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Server]:
+def server(home: Home) -> Server:
     """A server with one runner."""
-    with serving(folder, "--demo-user", **SETTINGS) as server:
-        yield server
+    return home.with_runners(1)
 
 
 def _large(connection: openeo.Connection, form: str) -> openeo.BatchJob:
@@ -71,30 +57,30 @@ def test_results_that_cannot_be_written(server: Server, form: str) -> None:
     assert len(_results(server, job)) == 1
 
 
-def test_a_full_file_system_of_results(server: Server, folder: Path) -> None:
-    with small_disk(folder / "results", 2):
+def test_a_full_file_system_of_results(server: Server, home: Home) -> None:
+    with small_disk(home.folder / "results", 2):
         runner = server.child("runner").pid
         connection = _connect(server)
         job = _large(connection, "GTiff")
         job.start()
         assert _failure(job) == "StorageFailure"
-        assert [path for path in (folder / "results").rglob("*") if path.is_file()] == []
+        assert [path for path in (home.folder / "results").rglob("*") if path.is_file()] == []
         small = _load(connection, ["B04"]).create_job(out_format="GTiff")
         small.start()
         until(lambda: _finished(small), 60)
         assert server.child("runner").pid == runner
 
 
-def test_a_disk_on_which_nothing_can_be_written(server: Server, folder: Path) -> None:
+def test_a_disk_on_which_nothing_can_be_written(server: Server, home: Home) -> None:
     """Neither results nor the database: reading goes on, writing is refused, and no job is lost."""
-    if not folder.is_mount():
+    if not home.folder.is_mount():
         pytest.skip(f"a file system of {DISK} MiB cannot be mounted here")
     connection, logged = _connect(server), len(server.log.read_text())
     with contextlib.ExitStack() as full:
         with _standing_still(server):
             job = _running_job(server)
-            full.enter_context(filled(folder))
-        time.sleep(4)  # longer than the lease
+            full.enter_context(filled(home.folder))
+        time.sleep(LEASE + 1)
         assert connection.job(job.job_id).status() in ("queued", "running", "error", "finished")
         with pytest.raises(OpenEoApiError) as refused:
             connection.put("/files/large.bin", data=b"x" * MIB)

@@ -34,8 +34,9 @@ from processes.registry import build_registry
 from tests.api.openapi import FACTS, OpenApi
 from tests.backend.conftest import basic
 from tests.backend.fakes import PASSWORD, fake_services, settings_in
+from tests.examples import examples
 
-EXAMPLES = {GenerationMode.POSITIVE: 6, GenerationMode.NEGATIVE: 6}
+EXAMPLES = {GenerationMode.POSITIVE: examples(5), GenerationMode.NEGATIVE: examples(5)}
 SCHEMA = schemathesis.openapi.from_dict(json.loads(FACTS.read_text(encoding="utf-8"))["document"])
 OPERATIONS = [result.ok() for result in SCHEMA.get_all_operations()]
 # Where there is neither parameter nor body, there is nothing to be wrong.
@@ -103,10 +104,10 @@ def openapi() -> OpenApi:
     return OpenApi()
 
 
-def _bounded(examples: int) -> settings:
+def _bounded(most: int) -> settings:
     """Return settings with which each run is the same; the first failure is told as it is."""
     return settings(
-        max_examples=examples,
+        max_examples=most,
         derandomize=True,
         database=None,
         deadline=None,
@@ -201,7 +202,7 @@ def test_predefined_processes(target: Target, openapi: OpenApi, path: str, caplo
     """Whatever a process is given, there is a value or an error that says what is wrong."""
     specs = target.services.specs()
 
-    @_bounded(200)
+    @_bounded(examples(150))
     @given(process=graphs(specs))
     def ask(process: dict[str, Any]) -> None:
         body = process if path == "/validation" else {"process": process}
@@ -233,7 +234,7 @@ def test_routes_of_our_own(target: Target, openapi: OpenApi, caplog: pytest.LogC
     routes = [(method, entry["path"]) for entry in listed if entry["path"] not in known for method in entry["methods"]]
     assert len(routes) > 4
 
-    @_bounded(200)
+    @_bounded(examples(150))
     @given(route=st.sampled_from(routes), values=st.lists(TEXTS, min_size=3, max_size=3), query=QUERIES)
     def ask(route: tuple[str, str], values: list[str], query: dict[str, str]) -> None:
         method, path = route

@@ -9,23 +9,21 @@ from pathlib import Path
 import openeo
 import pytest
 
+from tests.api.homes import data_folder
 from tests.api.test_client import _load
-from tests.backend.databases import VARIABLE, postgres_schema, postgres_server
-from tests.backend.server import Server, run_inside, serving
+from tests.backend.databases import VARIABLE, postgres_schema
+from tests.backend.server import Server, serving
 
 
 @pytest.fixture(scope="module")
-def server(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on a data folder of its own and a database in PostgreSQL."""
-    folder = tmp_path_factory.mktemp("postgres") / "data"
-    added = run_inside("catalog", "add", data / "archive", "--data", folder)
-    assert added.returncode == 0, added.stderr
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on a data folder of its own and a database in PostgreSQL: the given one, or one that is started."""
     given = os.environ.get(VARIABLE)
-    if given:
-        with postgres_schema(given) as url, serving(folder, "--demo-user", OPENEO_EMBED_DATABASE=url) as server:
-            yield server
+    if not given:
+        yield request.getfixturevalue("proxied").server
         return
-    with postgres_server() as url, serving(folder, "--demo-user", OPENEO_EMBED_DATABASE=url) as server:
+    folder = data_folder(request.getfixturevalue("data"), tmp_path_factory.mktemp("postgres"))
+    with postgres_schema(given) as url, serving(folder, "--demo-user", OPENEO_EMBED_DATABASE=url) as server:
         yield server
 
 
@@ -41,4 +39,4 @@ def test_jobs_processes_and_logins(server: Server, tmp_path: Path) -> None:
     assert len(job.logs()) > 2
     assert not (server.log.with_suffix("") / "users.sqlite").exists()
     job.delete()
-    assert connection.list_jobs() == []
+    assert job.job_id not in {entry["id"] for entry in connection.list_jobs()}

@@ -6,7 +6,6 @@ import contextlib
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import openeo
@@ -15,51 +14,18 @@ import pytest
 import requests
 
 from tests.api.faults import locked
+from tests.api.homes import Home
 from tests.api.test_client import _load, _standing_still
-from tests.backend.server import Server, run_inside, serving, until
+from tests.backend.server import Server, until
 
-LEASE = 2
 # Longer than SQLite's writers wait for each other.
 LOCKED = 11.0
-
-
-def _data_folder(data: Path, parent: Path) -> Path:
-    """Make a data folder of these tests alone, with the catalogue of the others."""
-    added = run_inside("catalog", "add", data / "archive", "--data", parent / "data")
-    assert added.returncode == 0, added.stderr
-    return parent / "data"
-
-
-class Home:
-    """A data folder and the server on it, one after the other; all of them have a short lease."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._running = contextlib.ExitStack()
-        self.server = self.start()
-
-    def start(self, runners: int = 1) -> Server:
-        """Start a server; whatever is left of the one before is ended."""
-        self._running.close()
-        settings = {"OPENEO_EMBED_RUNNERS": str(runners), "OPENEO_EMBED_JOB_LEASE": str(LEASE)}
-        self.server = self._running.enter_context(serving(self.folder, "--demo-user", **settings))
-        return self.server
-
-    def close(self) -> None:
-        self._running.close()
-
-
-@pytest.fixture(scope="module")
-def home(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Each server that a test starts serves the next test too: starting one takes long."""
-    with contextlib.closing(Home(_data_folder(data, tmp_path_factory.mktemp("survive")))) as home:
-        yield home
 
 
 @pytest.fixture
 def server(home: Home) -> Server:
     """A server with one runner, whose lease is short."""
-    return home.server
+    return home.with_runners(1)
 
 
 def _connect(server: Server) -> openeo.Connection:
@@ -200,6 +166,9 @@ def test_jobs_outlive_a_killed_server(home: Home, who: str) -> None:
     """Kill -9 of the supervisor alone, whose children then end by themselves, and of all at once, as in a power cut."""
     jobs = _two_jobs(home.server)
     family, workers = home.server.family(), home.server.child("workers").children(recursive=True)
+    if who == "everything":  # at once: none may notice that another is gone, and write of it
+        for process in family:
+            process.suspend()
     home.server.process.send_signal(signal.SIGKILL)
     home.server.process.wait(20)
     for process in family if who == "everything" else workers:
@@ -220,9 +189,7 @@ def test_jobs_outlive_a_killed_server(home: Home, who: str) -> None:
 @pytest.fixture
 def server_of_two(home: Home) -> Server:
     """A server with two runners."""
-    children = psutil.Process(home.server.process.pid).children()
-    runners = [child for child in children if child.cmdline()[-1:] == ["runner"]]
-    return home.server if len(runners) == 2 else home.start(runners=2)
+    return home.with_runners(2)
 
 
 def test_a_runner_that_slept_has_lost_its_job(home: Home, server_of_two: Server) -> None:
@@ -251,3 +218,12 @@ def _runner_of(folder: Path, job: openeo.BatchJob) -> psutil.Process:
     finally:
         state.close()
     return psutil.Process(int(name.split(":")[1]))
+
+
+def test_a_server_that_runs_no_code_says_why(home: Home) -> None:
+    connection = _connect(home.server)
+    assert connection.list_udf_runtimes() == {}
+    arguments = {"data": [1], "udf": "def apply_udf_data(data):\n    pass\n", "runtime": "Python"}
+    with pytest.raises(openeo.rest.OpenEoApiError, match="switched it off") as refused:
+        connection.execute({"udf": {"process_id": "run_udf", "arguments": arguments, "result": True}})
+    assert refused.value.code == "FeatureUnsupported"

@@ -1,13 +1,9 @@
-"""Data from elsewhere through the whole server: STAC, a file, vectors; and what its operator has not permitted.
-
-Users' code is not, either.
-"""
+"""Data from elsewhere through the whole server: STAC, a file, vectors; and what its operator has not permitted."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +12,25 @@ import openeo
 import pytest
 import rasterio
 
-from tests.backend.server import serving
+from tests.backend.server import Server
 from tests.processes.rasters import ORIGIN, UTM, ramp
-from tests.processes.site import Site, serve
+from tests.processes.site import Site
 from tests.processes.stac import item, raster, static
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    with serve() as running:
-        yield running
+def site(remote_site: Site) -> Site:
+    return remote_site
 
 
 @pytest.fixture(scope="module")
-def connection(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[openeo.Connection]:
-    """The openEO Python client at a server whose operator permits the site, and no code of users."""
-    folder = tmp_path_factory.mktemp("remote") / "data"
-    settings = {"OPENEO_EMBED_FETCH_HOSTS": f"localhost:{site.port}", "OPENEO_EMBED_UDF": "off"}
-    with (
-        serving(folder, "--demo-user", **settings) as server,
-        warnings.catch_warnings(),
-    ):
+def connection(generous: Server) -> openeo.Connection:
+    """The openEO Python client at a server whose operator permits the site."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield openeo.connect(server.url).authenticate_basic("demo", "demo")
+        return openeo.connect(generous.url).authenticate_basic("demo", "demo")
 
 
 def two_dates(site: Site) -> str:
@@ -111,11 +101,3 @@ def test_what_the_operator_has_not_permitted(connection: openeo.Connection, site
             run(connection, graph, tmp_path / "a.tif", "GTiff")
         assert error.value.code == "ProcessParameterInvalid"
         assert error.value.http_status_code == 400
-
-
-def test_a_server_that_runs_no_code_says_why(connection: openeo.Connection) -> None:
-    assert connection.list_udf_runtimes() == {}
-    arguments = {"data": [1], "udf": "def apply_udf_data(data):\n    pass\n", "runtime": "Python"}
-    with pytest.raises(openeo.rest.OpenEoApiError, match="switched it off") as refused:
-        connection.execute({"udf": {"process_id": "run_udf", "arguments": arguments, "result": True}})
-    assert refused.value.code == "FeatureUnsupported"

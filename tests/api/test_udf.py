@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import runpy
-import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,7 @@ from openeo.rest import OpenEoApiError
 from openeo.rest.job import JobFailedException
 
 from tests.api.test_client import _archive, _load
-from tests.backend.server import Server, serving, until
-from tests.udf.test_packages import wheel
+from tests.backend.server import Server, until
 from udf.sandbox import offered
 
 pytestmark = pytest.mark.slow
@@ -210,18 +207,6 @@ import tinyudf
 def apply_datacube(cube, context):
     return cube * 0 + tinyudf.VALUE
 """
-
-
-@pytest.fixture(scope="module")
-def generous(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose operator lets packages be installed and models be run; the data lies below /tmp."""
-    folder = tmp_path_factory.mktemp("generous")
-    (folder / "wheels").mkdir()
-    wheel(folder / "wheels")
-    shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("run", "archive"))
-    allowed = {"OPENEO_EMBED_UDF_PACKAGES": str(folder / "wheels"), "OPENEO_EMBED_UDF_MODELS": "1"}
-    with serving(folder / "data", "--demo-user", **allowed) as server:
-        yield server
 
 
 @needs_isolation

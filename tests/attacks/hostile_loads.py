@@ -32,7 +32,7 @@ AMOUNTS = [
         "    try: kept.append(np.ones(1 << 18))\n"
         "    except MemoryError: time.sleep(0.01)",
         ("memory", "cpu", "time"),
-        limits={"memory": 256 * MIB, "wall_seconds": 4.0},
+        limits={"memory": 256 * MIB, "wall_seconds": 1.5},
     ),
     Attack("loops", "while True: pass", ("cpu",), limits={"cpu_seconds": 0.5}),
     Attack(

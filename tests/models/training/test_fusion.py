@@ -22,6 +22,14 @@ from . import made
 
 pytest.importorskip("lightning")
 
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """No curves are drawn here: drawing takes longer than short training."""
+    monkeypatch.setattr("models.training.loop.plot", lambda folder: None)
+    monkeypatch.setattr("models.training.run.plot", lambda folder: None)
+
+
 OPTIONAL = replace(made.HEAT, optional=True)
 CARD = ModelCard("two", (made.RED, OPTIONAL), "red")
 CONFIG = TrainingConfig(rate=1e-3, schedule="cosine", warmup=1, steps=3, epoch=3, decoded=1, wide_kernels=True, log=1)
@@ -116,8 +124,8 @@ def test_optional_modalities_are_dropped_at_random_in_training_alone(parts, sour
     assert torch.equal(embedding(), embedding())
     task.train(False)
     task.training = True  # nothing else drops anything
-    found = {tuple(embedding().flatten().tolist()) for _ in range(20)}
-    assert len(found) > 1
+    first = embedding()
+    assert any(not torch.equal(embedding(), first) for _ in range(20))
 
 
 def test_windows_without_an_optional_sensor_train_the_rest(parts):

@@ -28,6 +28,14 @@ from . import made
 
 pytest.importorskip("lightning")
 
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch):
+    """The curves of the module's run are drawn, others are not: drawing takes longer than short training."""
+    monkeypatch.setattr("models.training.loop.plot", lambda folder: None)
+    monkeypatch.setattr("models.training.run.plot", lambda folder: None)
+
+
 SHORT = TrainingConfig(
     rate=0.01,
     rates="by_width",
