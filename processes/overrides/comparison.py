@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from processes.overrides.elementwise import quietly
-from processes.overrides.logic import and_, is_array, missing, outcome, plain_value
+from processes.overrides.logic import and_, in_one_step, is_array, missing, outcome, plain_value
 
 _ARRAY_KINDS = {"b": "boolean", "i": "number", "u": "number", "f": "number", "U": "string", "T": "string", "M": "time"}
 
@@ -32,32 +33,32 @@ def eq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) 
     case_sensitive : bool
         False compares strings without regard to case.
     """
-    return _compare(lambda a, b: _equal(*_as_truth(a, b), delta, case_sensitive), x, y)
+    return _compare(partial(_same, delta, case_sensitive), x, y)
 
 
 def neq(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
     """Return whether `x` is *not* strictly equal to `y`; see `eq`."""
-    return _compare(lambda a, b: _negated(_equal(*_as_truth(a, b), delta, case_sensitive)), x, y)
+    return _compare(partial(_other, delta, case_sensitive), x, y)
 
 
 def gt(x: Any, y: Any) -> Any:
     """Return whether `x` is strictly greater than `y`; false if any operand is not a number."""
-    return _compare(lambda a, b: _ordered(operator.gt, a, b), x, y)
+    return _compare(partial(_ordered, operator.gt), x, y)
 
 
 def gte(x: Any, y: Any) -> Any:
     """Return whether `x` is greater than or equal to `y`; false if they are neither equal nor both numbers."""
-    return _compare(lambda a, b: _either(_equal(a, b), _ordered(operator.gt, a, b)), x, y)
+    return _compare(partial(_ordered_or_equal, operator.gt), x, y)
 
 
 def lt(x: Any, y: Any) -> Any:
     """Return whether `x` is strictly less than `y`; false if any operand is not a number."""
-    return _compare(lambda a, b: _ordered(operator.lt, a, b), x, y)
+    return _compare(partial(_ordered, operator.lt), x, y)
 
 
 def lte(x: Any, y: Any) -> Any:
     """Return whether `x` is less than or equal to `y`; false if they are neither equal nor both numbers."""
-    return _compare(lambda a, b: _either(_equal(a, b), _ordered(operator.lt, a, b)), x, y)
+    return _compare(partial(_ordered_or_equal, operator.lt), x, y)
 
 
 def between(x: Any, min: Any, max: Any, exclude_max: bool = False) -> Any:
@@ -105,8 +106,20 @@ def _compare(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
         return None if missing(x) or missing(y) else test(plain_value(x), plain_value(y))
     if any(not is_array(operand) and missing(operand) for operand in (x, y)):
         return _unknown(x, y)
+    return in_one_step(partial(_compared, test), x, y)
+
+
+def _compared(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
     true, known = test(x, y), _present(x) & _present(y)
     return outcome(true & known, ~true & known, x, y)
+
+
+def _same(delta: float | None, case_sensitive: bool, x: Any, y: Any) -> Any:
+    return _equal(*_as_truth(x, y), delta, case_sensitive)
+
+
+def _other(delta: float | None, case_sensitive: bool, x: Any, y: Any) -> Any:
+    return _negated(_same(delta, case_sensitive, x, y))
 
 
 def _equal(x: Any, y: Any, delta: float | None = None, case_sensitive: bool = True) -> Any:
@@ -132,6 +145,10 @@ def _as_truth(x: Any, y: Any) -> tuple[Any, Any]:
 
 def _ordered(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
     return test(x, y) if _kind(x) == _kind(y) == "number" else _nowhere(x, y)
+
+
+def _ordered_or_equal(test: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    return _either(_equal(x, y), _ordered(test, x, y))
 
 
 def _kind(value: Any) -> str:

@@ -6,13 +6,14 @@ with booleans where no operand can hold no data, as classes cannot; else with fl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import dask.array as da
 import numpy as np
 
-from processes.overrides.elementwise import holding
+from processes.overrides.elementwise import holding, quietly
 
 Axis = int | tuple[int, ...] | None
 
@@ -44,29 +45,22 @@ def missing(value: Any) -> Any:
 
 def and_(x: Any, y: Any) -> Any:
     """Return true if both values are true; no data whenever that makes the outcome ambiguous."""
-    true_x, false_x = _decided(x)
-    true_y, false_y = _decided(y)
-    return outcome(true_x & true_y, false_x | false_y, x, y)
+    return in_one_step(_and, x, y)
 
 
 def or_(x: Any, y: Any) -> Any:
     """Return true if at least one value is true; no data whenever that makes the outcome ambiguous."""
-    true_x, false_x = _decided(x)
-    true_y, false_y = _decided(y)
-    return outcome(true_x | true_y, false_x & false_y, x, y)
+    return in_one_step(_or, x, y)
 
 
 def xor(x: Any, y: Any) -> Any:
     """Return true if exactly one value is true; no data if any argument is."""
-    true_x, false_x = _decided(x)
-    true_y, false_y = _decided(y)
-    return outcome((true_x & false_y) | (false_x & true_y), (true_x & true_y) | (false_x & false_y), x, y)
+    return in_one_step(_xor, x, y)
 
 
 def not_(x: Any) -> Any:
     """Return the inverted boolean; no data is passed through."""
-    true, false = _decided(x)
-    return outcome(false, true, x)
+    return in_one_step(_not, x)
 
 
 def if_(value: Any, accept: Any, reject: Any = None) -> Any:
@@ -139,6 +133,41 @@ def _decided(value: Any) -> tuple[Any, Any]:
         return true, ~(true | gone)
     gone = missing(value)
     return (not gone and bool(value)), (not gone and not bool(value))
+
+
+def in_one_step(function: Callable[..., Any], *operands: Any) -> Any:
+    """Return a function's `outcome`, of lazy arrays by one step for each block: each step costs time and tasks."""
+    arrays = [operand for operand in operands if is_array(operand)]
+    if not any(map(is_lazy, arrays)):
+        return function(*operands)
+    others = tuple(None if is_array(operand) else operand for operand in operands)
+    beside = partial(_beside_others, function, others, tuple(map(is_array, operands)))
+    return quietly(beside, *arrays, dtype=np.float32 if any(map(_has_gaps, operands)) else bool)
+
+
+def _beside_others(function: Callable[..., Any], others: Sequence[Any], places: Sequence[bool], *arrays: Any) -> Any:
+    blocks = iter(arrays)
+    return function(*(next(blocks) if place else other for other, place in zip(others, places, strict=True)))
+
+
+def _and(x: Any, y: Any) -> Any:
+    (true_x, false_x), (true_y, false_y) = _decided(x), _decided(y)
+    return outcome(true_x & true_y, false_x | false_y, x, y)
+
+
+def _or(x: Any, y: Any) -> Any:
+    (true_x, false_x), (true_y, false_y) = _decided(x), _decided(y)
+    return outcome(true_x | true_y, false_x & false_y, x, y)
+
+
+def _xor(x: Any, y: Any) -> Any:
+    (true_x, false_x), (true_y, false_y) = _decided(x), _decided(y)
+    return outcome((true_x & false_y) | (false_x & true_y), (true_x & true_y) | (false_x & false_y), x, y)
+
+
+def _not(x: Any) -> Any:
+    true, false = _decided(x)
+    return outcome(false, true, x)
 
 
 def outcome(true: Any, false: Any, *operands: Any) -> Any:
