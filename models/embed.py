@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Literal, get_args
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,7 @@ Engine = Literal["auto", "windows", "dense"]
 Cube = NDArray[np.float32]
 Times = NDArray[np.datetime64]
 Progress = Callable[[int, int], None]
+Turn = AbstractContextManager[Any]
 
 
 def embed_cube(
@@ -90,6 +92,8 @@ def embed_cube(
 class Embedder:
     """A model and an engine, made ready once for cube after cube. Threads take turns: the memory is used again.
 
+    On GPUs they take turns for each tile, and list the windows of the next one while another's are computed.
+
     Parameters
     ----------
     compiled : bool, optional
@@ -154,26 +158,41 @@ class Embedder:
         inner = (height - 2 * EDGE, width - 2 * EDGE)
         bar = _Bar(progress, inner[0] * inner[1] * total_frames)
 
+        for_all, for_each = self._turns()
+
         def embed_tile(tile: Tile) -> None:
             rows, columns = (slice(s.start, s.stop + 2 * EDGE) for s in tile)
             part = {m: c[:, :, rows, columns] for m, c in checked.items()}
             windows = rule.windows(part)
-            if len(windows):
-                row, column = windows.row + EDGE + rows.start, windows.column + EDGE + columns.start
-                for ids, own, group in windows.by_presence():
-                    cubes = {m: part[m] for m in ids}
+            row, column = windows.row + EDGE + rows.start, windows.column + EDGE + columns.start
+            for ids, own, group in windows.by_presence() if len(windows) else ():
+                cubes = {m: part[m] for m in ids}
+                with for_each:
                     numbers = self._run(cubes, group, bar.step(tile))
-                    out[: card.size, group.date, row[own], column[own]] = numbers.T
-                    if quality:
-                        known = window_quality(self.model, cubes, group, numbers)
-                        out[card.size :, group.date, row[own], column[own]] = known.T
+                    known = window_quality(self.model, cubes, group, numbers) if quality else None
+                out[: card.size, group.date, row[own], column[own]] = numbers.T
+                if known is not None:
+                    out[card.size :, group.date, row[own], column[own]] = known.T
             bar.finish(tile, total_frames)
 
-        with self._turn:
-            forget = self._dense.forget if self._dense else None
+        def forget() -> None:
+            with for_each:
+                if self._dense:
+                    self._dense.forget()
+
+        with for_all:
             most = each_tile(*inner, min(side, self._most), embed_tile, self.halved, forget)
             self._most = min(self._most, most)
         return out
+
+    def _turns(self) -> tuple[Turn, Turn]:
+        """What is held for a whole cube, and what for each tile's computation.
+
+        On processors listing windows takes cores and memory from computing: there a whole cube is one turn.
+        """
+        if self.model.device.type == "cpu":
+            return self._turn, nullcontext()
+        return nullcontext(), self._turn
 
     def _run(self, cubes: dict[str, Cube], windows: WindowList, step: Callable[[], None]) -> Cube:
         if self._dense:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+import models.embed as embed_module
 from models.embed import Embedder
 from models.engine.dense.native import build
 from tests.examples import examples
@@ -96,6 +101,40 @@ def test_one_engine_on_cube_after_cube(compiled):
     engine._dense.forget()
     assert len(engine._dense._pool.take(0)) == 0
     assert_same(engine.embed(second.cubes, second.times, second.rule), expected[1])
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_threads_take_turns(monkeypatch, device):
+    """On a GPU one lists its windows while another computes, on a processor it waits; none computes beside another."""
+    pair, model = [clouded(size=16, seed=s) for s in (1, 2)], two_sensors()
+    engine = Embedder(model, "dense")
+    expected = [engine.embed(s.cubes, s.times, s.rule) for s in pair]
+    if device == "cuda":
+        monkeypatch.setattr(engine, "_turns", lambda: (nullcontext(), engine._turn))
+    run, lists, listed, inside, seen = engine._run, embed_module.list_windows, [], [], []
+    both = threading.Event()
+
+    def list_windows(*args):
+        listed.append(threading.get_ident())
+        if len(listed) == 2:
+            both.set()
+        return lists(*args)
+
+    def computed(*args):
+        inside.append(args)
+        seen.append((len(inside), both.wait(20 if device == "cuda" else 0.5)))
+        out = run(*args)
+        inside.pop()
+        return out
+
+    monkeypatch.setattr(embed_module, "list_windows", list_windows)
+    monkeypatch.setattr(engine, "_run", computed)
+    with ThreadPoolExecutor(2) as pool:
+        outs = list(pool.map(lambda s: engine.embed(s.cubes, s.times, s.rule), pair))
+    for out, own in zip(outs, expected, strict=True):
+        assert_same(out, own)
+    assert len(set(listed)) == 2
+    assert seen == [(1, device == "cuda"), (1, True)]
 
 
 def test_scenes_have_embeddings_and_every_kind_of_patch():
