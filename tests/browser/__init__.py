@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 
 FOLDER = Path(__file__).parent
 SECONDS = 120
@@ -87,7 +88,11 @@ def open_page(profile: Path) -> Iterator[Page]:
     handler = functools.partial(_Quiet, directory=str(FOLDER))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as files:
         threading.Thread(target=files.serve_forever, daemon=True).start()
-        driver = webdriver.Chrome(options, webdriver.ChromeService(driver_program))
+        try:
+            driver = webdriver.Chrome(options, webdriver.ChromeService(driver_program))
+        except WebDriverException as error:
+            files.shutdown()
+            pytest.skip(f"Chromium does not start here: {error.msg}")
         try:
             driver.set_script_timeout(SECONDS)
             driver.get(f"http://127.0.0.1:{files.server_port}/page.html")
