@@ -40,7 +40,7 @@ def library(rounded: bool = False) -> ctypes.CDLL | None:
             return _load(_given(rounded))
         return _load(build(_cache_folder(), (*FLAGS, ROUNDED) if rounded else FLAGS))
     except (BuildError, OSError) as error:
-        log.warning("The dense engine runs on plain torch, two to three times slower than compiled: %s", error)
+        log.warning("The dense engine runs on plain torch, about three times slower than compiled: %s", error)
         return None
 
 

@@ -2,6 +2,7 @@
 // Pixels are rows, channels columns, padded to whole panels; weights come packed, panel by panel, [panel][depth][PANEL].
 #pragma once
 #include "simd.h"
+#include "winograd.h"
 
 namespace {
 
@@ -61,7 +62,7 @@ struct Scratch {
     num x1[BATCH][9][9][N2], x2[8][8][N2], x3[BATCH][6][6][N3];
     float f2[49][N2], f3[16][PANEL];
 #if !defined(BF16)
-    float sums2[BATCH][121][N2], sums3[BATCH][36][N3];  // see winograd.h
+    float sums2[BATCH][products(7) * products(7)][N2], sums3[BATCH][products(4) * products(4)][N3];  // see winograd.h
 #endif
     num m[KEYS][CP];
     float u7[KEYS][49][CP], u3[KEYS][9][CP];

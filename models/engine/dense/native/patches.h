@@ -3,7 +3,6 @@
 #include <type_traits>
 
 #include "network.h"
-#include "winograd.h"
 
 namespace {
 
